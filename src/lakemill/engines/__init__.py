@@ -1,0 +1,1 @@
+"""Where work runs: frames (tables), tasks (independent functions) and gangs (ranks)."""
