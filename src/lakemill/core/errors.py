@@ -68,11 +68,15 @@ class MissingExtraError(LakemillError, ImportError):
 
 
 class UnsupportedError(LakemillError):
-    """This kind of engine or store cannot do it."""
+    """A kind of engine or store cannot do it."""
 
 
 class StorageError(LakemillError, OSError):
     """A folder is read-only, a disk is full, a file is not what it claims."""
+
+
+class EngineError(LakemillError, RuntimeError):
+    """An engine cannot start, cannot be reached, or has less than a task asks for."""
 
 
 class TaskError(LakemillError, RuntimeError):

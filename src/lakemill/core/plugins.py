@@ -93,7 +93,8 @@ class Slot(Generic[Base]):
             cls: type[Base] = self._third_party[kind].load()
             return cls
         module = importlib.import_module(f"{self.package}.{kind}")
-        return next(cls for cls in vars(module).values() if self._is_kind(cls, module.__name__))
+        found: type[Base] = next(cls for cls in vars(module).values() if self._is_kind(cls, module.__name__))
+        return found
 
     def _is_kind(self, cls: object, module: str) -> bool:
         return (
