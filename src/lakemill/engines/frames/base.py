@@ -123,6 +123,10 @@ class FrameEngine(ABC):
     ) -> TableRef:
         """Write a frame into a catalog table; modes and errors as in `Catalog.write`."""
 
+    @abstractmethod
+    def is_frame(self, value: Any) -> bool:
+        """Return whether a value is a frame of this engine."""
+
     @property
     @abstractmethod
     def native(self) -> Any:
