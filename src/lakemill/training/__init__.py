@@ -1,1 +1,1 @@
-"""Room under construction."""
+"""Training: many small models, one per group."""

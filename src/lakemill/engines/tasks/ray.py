@@ -71,11 +71,20 @@ class RayTasks(TaskEngine):
             )
             limits = limits_of(each, item_seconds)
 
+            handed_out: dict[str, Any] = {}
+
             def submit(task: Task) -> Future[Outcome]:
-                future: Future[Outcome] = remote.remote(function, task, limits).future()
+                handed_out[task.key] = remote.remote(function, task, limits)
+                future: Future[Outcome] = handed_out[task.key].future()
                 return future
 
-            yield from in_flight(submit, tasks, most=max_in_flight or 2 * self.slots(each))
+            try:
+                for outcome in in_flight(submit, tasks, most=max_in_flight or 2 * self.slots(each)):
+                    del handed_out[outcome.key]
+                    yield outcome
+            finally:
+                for reference in handed_out.values():
+                    ray.cancel(reference, force=True)
 
     def close(self) -> None:
         """Disconnect, and stop the cluster if it was started here."""

@@ -1,0 +1,38 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes .venv and installs what it needs.
+PYTHON ?= python3
+ENGINE ?= local
+BIN := .venv/bin
+
+.PHONY: demo test lint types docs bench clean
+
+demo: .venv/core
+	$(BIN)/python -m benchmarks.demo_project --engine $(ENGINE)
+
+test: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --require=local,ray,spark
+
+docs: .venv/dev
+	$(BIN)/pip install --quiet --group docs
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/core: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	touch $@ .venv/core
+
+clean:
+	rm -rf .venv build dist site

@@ -1,0 +1,102 @@
+"""The one committer: finished packs become rows of tables, each exactly once.
+
+A batch of packs is first promised (its list written), then committed to each table under the
+training's name and the batch's number. Whoever comes after a crash repeats the promised batches;
+a table that has a number already takes it as done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakemill.catalog import Catalog, CommitKey
+from lakemill.training.many.groups import LEDGER, Phase
+from lakemill.training.many.staging import Staging
+
+COMMIT_SECONDS: Final = 20.0
+FAILURES: Final = "failures"
+
+
+class Committer:
+    """Writes the results of one phase of one training into tables.
+
+    Parameters
+    ----------
+    catalog
+        Where the tables are.
+    staging
+        Where the files of finished packs are.
+    phase
+        The phase whose outputs are written.
+    tables
+        Table name for each output of the phase, and for ``failures``.
+    training
+        Identity of the training: a column of every table, and the name of the writer.
+    """
+
+    def __init__(
+        self, catalog: Catalog, staging: Staging, phase: Phase, *, tables: Mapping[str, str], training: str
+    ) -> None:
+        self._catalog = catalog
+        self._staging = staging
+        self._phase = phase
+        self._tables = tables
+        self._training = training
+        self._pending: list[int] = []
+        self._last = time.monotonic()
+        self._sequence = 0
+
+    def recover(self) -> None:
+        """Keep every promise of an earlier process, then take up the packs it left uncommitted."""
+        promised = self._staging.promises(self._phase.name)
+        for sequence, packs in enumerate(promised):
+            self._commit(sequence, packs)
+        self._sequence = len(promised)
+        self._pending = sorted(self._staging.finished_packs(self._phase.name) - {p for packs in promised for p in packs})
+
+    def add(self, pack: int) -> None:
+        """Take a finished pack; commit when the last commit is long enough ago."""
+        self._pending.append(pack)
+        if time.monotonic() - self._last > COMMIT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is pending."""
+        if self._pending:
+            packs, self._pending = sorted(self._pending), []
+            self._staging.promise(self._phase.name, self._sequence, packs)
+            self._commit(self._sequence, packs)
+            self._sequence += 1
+        self._last = time.monotonic()
+
+    def _commit(self, sequence: int, packs: Sequence[int]) -> None:
+        key = CommitKey(writer=f"{self._training}/{self._phase.name}", sequence=sequence)
+        for output in (*self._phase.outputs, FAILURES):
+            name = self._tables[output]
+            if self._catalog.exists(name) and self._catalog.committed(name, key.writer) >= sequence:
+                continue
+            self._catalog.write(name, self._stream(output, packs), mode="append", commit=key)
+
+    def _stream(self, output: str, packs: Sequence[int]) -> pa.RecordBatchReader:
+        paths = [self._staging.result(self._phase.name, pack) / f"{output}.parquet" for pack in packs]
+        schema = with_training(pq.read_schema(paths[0]))
+        return pa.RecordBatchReader.from_batches(schema, self._batches(paths, schema))
+
+    def _batches(self, paths: Sequence[object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches():
+                training = pa.repeat(pa.scalar(self._training), batch.num_rows)
+                yield pa.RecordBatch.from_arrays([training, *batch.columns], schema=schema)
+
+
+def with_training(schema: pa.Schema) -> pa.Schema:
+    """Return a table's schema: the training's identity, then the columns of an output."""
+    return pa.schema([pa.field("training", pa.string()), *schema])
+
+
+__all__ = ["COMMIT_SECONDS", "FAILURES", "LEDGER", "Committer", "with_training"]

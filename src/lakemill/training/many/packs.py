@@ -1,0 +1,160 @@
+"""From a table to packs: groups of like cost together, the largest first, one file a pack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from math import ceil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakemill.core.errors import SchemaError
+from lakemill.core.records import record, to_json
+from lakemill.engines.frames import Frame, FrameEngine
+from lakemill.training.many.staging import Staging
+
+PACKS_PER_SLOT = 16
+MAX_GROUPS = 500
+MAX_ROWS = 200_000
+
+
+@record
+class Size:
+    """How much work there is, summed by the engine."""
+
+    groups: int
+    rows: int
+    cost: float
+
+
+def write_packs(
+    frames: FrameEngine,
+    staging: Staging,
+    *,
+    parts: Mapping[str, Frame],
+    by: tuple[str, ...],
+    order: str,
+    cost: str,
+    slots: int,
+) -> tuple[int, ...]:
+    """Write the rows of every group into the file of its pack and return the packs in order.
+
+    Parameters
+    ----------
+    frames
+        The engine that sorts; rows stream through the driver, one pack in memory at a time.
+    staging
+        Where the files go.
+    parts
+        Frames that hold the columns of `by`; the first one names the groups.
+    by, order
+        Columns that name a group, and the column that orders its rows.
+    cost
+        SQL aggregate over a group, its relative cost.
+    slots
+        How many packs run at once.
+
+    Raises
+    ------
+    SchemaError
+        If there is no group, or a column of `by` holds nulls.
+    """
+    if (known := staging.noted("packs.json")) is not None:
+        return tuple(json.loads(known))
+    plan = _plan(frames, next(iter(parts.values())), by, cost, slots)
+    packs: list[int] = []
+    for part, frame in parts.items():
+        written = _cut(frames, staging, frame, plan, part=part, by=by, order=order)
+        packs = packs or sorted(written)
+        for absent in set(packs) - written.keys():
+            pq.write_table(next(iter(written.values())).empty_table(), staging.pack_file(part, absent))
+    staging.note("packs.json", to_json(packs))
+    return tuple(packs)
+
+
+def _plan(frames: FrameEngine, frame: Frame, by: tuple[str, ...], cost: str, slots: int) -> Frame:
+    """Return a frame of keys and their pack."""
+    keys = ", ".join(by)
+    costs = frames.sql(f"select {keys}, {cost} as cost, count(*) as n from s group by {keys}", {"s": frame})  # noqa: S608
+    size = _size(frames, costs, by)
+    target = size.cost / packs_for(size, slots)
+    return frames.sql(
+        f"select {keys}, cast(floor((sum(cost) over (order by cost desc, {keys}) - cost) / {target!r}) as int) as pack"  # noqa: S608
+        " from costs",
+        {"costs": costs},
+    )
+
+
+def packs_for(size: Size, slots: int) -> int:
+    """Return how many packs keep the slots busy and each pack small.
+
+    Examples
+    --------
+    >>> packs_for(Size(groups=4000, rows=1_000_000, cost=1.0), slots=2)
+    32
+    >>> packs_for(Size(groups=100_000, rows=6_000_000, cost=1.0), slots=2)
+    200
+    """
+    return min(
+        size.groups,
+        max(slots * PACKS_PER_SLOT, ceil(size.groups / MAX_GROUPS), ceil(size.rows / MAX_ROWS)),
+    )
+
+
+def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
+    nulls = " or ".join(f"{name} is null" for name in by)
+    total = frames.sql(
+        "select count(*) as groups, sum(n) as n_rows, sum(cost) as cost, "  # noqa: S608
+        f"sum(case when {nulls} then n else 0 end) as without_key from costs",
+        {"costs": costs},
+    )
+    row = frames.to_arrow(total).read_all().to_pylist()[0]
+    if row["without_key"]:
+        raise SchemaError(f"{row['without_key']} rows have no {' or '.join(by)}", hint="drop or fill them in the step before")
+    if not row["groups"]:
+        raise SchemaError("the table to train on is empty", hint="run the step that fills it first")
+    return Size(groups=int(row["groups"]), rows=int(row["n_rows"]), cost=float(row["cost"]))
+
+
+def _cut(
+    frames: FrameEngine, staging: Staging, frame: Frame, plan: Frame, *, part: str, by: tuple[str, ...], order: str
+) -> dict[int, pa.Schema]:
+    """Write the part's file of every pack that has rows in it; return their schemas by pack."""
+    written = {}
+    keys = ", ".join(by)
+    query = f"select s.*, p.pack from s join p using ({keys}) order by pack, {keys}, {order}"  # noqa: S608
+    for pack, table in by_pack(frames.to_arrow(frames.sql(query, {"s": frame, "p": plan}))):
+        path = staging.pack_file(part, pack)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path)
+        written[pack] = table.schema
+    return written
+
+
+def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
+    """Cut a stream that is sorted by its column ``pack`` into one table a pack."""
+    held: list[pa.RecordBatch] = []
+    current = -1
+    for batch in stream:
+        for pack, piece in _pieces(batch):
+            if held and pack != current:
+                yield current, _without_pack(held)
+                held = []
+            current = pack
+            held.append(piece)
+    if held:
+        yield current, _without_pack(held)
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    packs = batch["pack"].to_numpy()
+    borders = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), batch.num_rows]
+    for start, end in zip(borders, borders[1:], strict=False):
+        if end > start:
+            yield int(packs[start]), batch.slice(start, end - start)
+
+
+def _without_pack(batches: list[pa.RecordBatch]) -> pa.Table:
+    return pa.Table.from_batches(batches).drop_columns(["pack"])

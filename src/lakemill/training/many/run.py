@@ -1,0 +1,113 @@
+"""Run a phase: hand out packs, watch, commit; resume where an earlier process was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from lakemill.core.errors import EngineError
+from lakemill.core.events import Event
+from lakemill.core.records import Resources, record
+from lakemill.engines.process import Failure
+from lakemill.engines.tasks import Outcome, Task
+from lakemill.training.many.commit import Committer
+from lakemill.training.many.groups import Manifest, Phase, fit_pack
+from lakemill.training.many.staging import Staging
+from lakemill.workspace import Workspace
+
+LOST_PACK_ATTEMPTS: Final = 3
+
+
+@record
+class PhaseSummary:
+    """What a phase came to.
+
+    Parameters
+    ----------
+    groups, failed
+        Groups done in this process (failures included), and failures among them.
+    fit_seconds
+        Seconds inside the function, summed over groups.
+    peak_bytes
+        Largest peak of one child process.
+    """
+
+    groups: int = 0
+    failed: int = 0
+    fit_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+def run_phase(
+    workspace: Workspace,
+    phase: Phase,
+    *,
+    staging: Staging,
+    packs: Sequence[int],
+    tables: Mapping[str, str],
+    training: str,
+    total: int,
+    each: Resources,
+    item_seconds: float | None,
+) -> PhaseSummary:
+    """Run a phase over all packs that are not finished and commit their results.
+
+    Raises
+    ------
+    EngineError
+        If the engine lost a pack more often than can be chance.
+    """
+    committer = Committer(workspace.catalog, staging, phase, tables=tables, training=training)
+    committer.recover()
+    summary = PhaseSummary()
+    for outcome in _outcomes(workspace, phase, staging, packs, each, item_seconds):
+        summary = _add(summary, outcome)
+        committer.add(outcome.value.pack)
+        workspace.emit(_progress(phase, summary, total))
+    committer.flush()
+    return summary
+
+
+def _outcomes(
+    workspace: Workspace,
+    phase: Phase,
+    staging: Staging,
+    packs: Sequence[int],
+    each: Resources,
+    item_seconds: float | None,
+) -> Iterator[Outcome]:
+    """Yield one good outcome a pack; a pack that the engine lost is handed out again."""
+    left = [pack for pack in packs if pack not in staging.finished_packs(phase.name)]
+    lost: Failure | None = None
+    for _ in range(LOST_PACK_ATTEMPTS):
+        tasks = (Task(key=str(pack), payload=(phase, str(staging.root), pack)) for pack in left)
+        left = []
+        for outcome in workspace.tasks.map_tasks(fit_pack, tasks, each=each, item_seconds=item_seconds):
+            if outcome.failure is None:
+                yield outcome
+            else:
+                lost = outcome.failure
+                left.append(int(outcome.key))
+        if not left:
+            return
+    assert lost is not None
+    raise EngineError(
+        f"packs {left} of phase {phase.name} were lost {LOST_PACK_ATTEMPTS} times: {lost.message}\n{lost.traceback}",
+        hint="finished packs are kept; run again to go on",
+    )
+
+
+def _add(summary: PhaseSummary, outcome: Outcome) -> PhaseSummary:
+    manifest: Manifest = outcome.value
+    return PhaseSummary(
+        groups=summary.groups + manifest.groups,
+        failed=summary.failed + manifest.failed,
+        fit_seconds=summary.fit_seconds + manifest.fit_seconds,
+        peak_bytes=max(summary.peak_bytes, outcome.peak_bytes),
+    )
+
+
+def _progress(phase: Phase, summary: PhaseSummary, total: int) -> Event:
+    return Event(
+        kind="progress", stage=phase.name, done=summary.groups, failed=summary.failed, total=total, unit="groups"
+    )

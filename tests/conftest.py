@@ -1,0 +1,70 @@
+"""Fixtures that all tests share: engines are started once per worker, and only where a test asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from lakemill.core.errors import MissingExtraError
+from lakemill.core.records import ClusterSpec
+from lakemill.engines.frames import FRAME_ENGINES, FrameEngine
+from lakemill.engines.tasks import TASK_ENGINES, TaskEngine
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require", default="", help="kinds whose absence is a failure, not a skip: ray,spark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one engine share a worker, so that its cluster starts once."""
+    for item in items:
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("kind")
+        if kind in {"ray", "spark"}:
+            item.add_marker(pytest.mark.xdist_group(kind))
+
+
+@pytest.fixture(scope="session")
+def required(pytestconfig: pytest.Config) -> set[str]:
+    return set(filter(None, pytestconfig.getoption("--require").split(",")))
+
+
+def _loaded(slot, kind: str, required: set[str]):
+    try:
+        return slot.load(kind)
+    except MissingExtraError as error:
+        if kind in required:
+            pytest.fail(f"--require={kind}: {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def task_engines(required: set[str]) -> Iterator[dict[str, TaskEngine]]:
+    opened: dict[str, TaskEngine] = {}
+    yield _Lazy(opened, lambda kind: _loaded(TASK_ENGINES, kind, required)(ClusterSpec(kind=kind)))
+    for engine in opened.values():
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def frame_engines(required: set[str]) -> Iterator[dict[str, FrameEngine]]:
+    opened: dict[str, FrameEngine] = {}
+    yield _Lazy(opened, lambda kind: _loaded(FRAME_ENGINES, kind, required)(ClusterSpec(kind=kind)))
+    for engine in opened.values():
+        engine.close()
+
+
+class _Lazy(dict):
+    """Open an engine when a test first asks for it."""
+
+    def __init__(self, opened: dict, make) -> None:
+        super().__init__()
+        self._opened, self._make = opened, make
+
+    def __missing__(self, kind: str):
+        if kind not in self._opened:
+            self._opened[kind] = self._make(kind)
+        return self._opened[kind]
