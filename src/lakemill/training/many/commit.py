@@ -57,7 +57,9 @@ class Committer:
         for sequence, packs in enumerate(promised):
             self._commit(sequence, packs)
         self._sequence = len(promised)
-        self._pending = sorted(self._staging.finished_packs(self._phase.name) - {p for packs in promised for p in packs})
+        self._pending = sorted(
+            self._staging.finished_packs(self._phase.name) - {p for packs in promised for p in packs}
+        )
 
     def add(self, pack: int) -> None:
         """Take a finished pack; commit when the last commit is long enough ago."""

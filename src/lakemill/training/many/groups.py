@@ -112,7 +112,9 @@ def _fit(phase: Phase, group: Group, attempt: Attempt) -> Finished:
     return Finished(key=group.key, rows=rows, failure=failure, seconds=time.perf_counter() - started)
 
 
-def _outcome(fn: Callable[[Group], Mapping[str, Columns]], group: Group) -> tuple[Mapping[str, Columns], Failure | None]:
+def _outcome(
+    fn: Callable[[Group], Mapping[str, Columns]], group: Group
+) -> tuple[Mapping[str, Columns], Failure | None]:
     try:
         return fn(group), None
     except Exception as error:  # noqa: BLE001  user code may raise anything

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -112,7 +113,9 @@ def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
     )
     row = frames.to_arrow(total).read_all().to_pylist()[0]
     if row["without_key"]:
-        raise SchemaError(f"{row['without_key']} rows have no {' or '.join(by)}", hint="drop or fill them in the step before")
+        raise SchemaError(
+            f"{row['without_key']} rows have no {' or '.join(by)}", hint="drop or fill them in the step before"
+        )
     if not row["groups"]:
         raise SchemaError("the table to train on is empty", hint="run the step that fills it first")
     return Size(groups=int(row["groups"]), rows=int(row["n_rows"]), cost=float(row["cost"]))
@@ -151,7 +154,7 @@ def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
 def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     packs = batch["pack"].to_numpy()
     borders = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), batch.num_rows]
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         if end > start:
             yield int(packs[start]), batch.slice(start, end - start)
 

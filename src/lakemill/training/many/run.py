@@ -60,7 +60,9 @@ def run_phase(
     committer = Committer(workspace.catalog, staging, phase, tables=tables, training=training)
     committer.recover()
     summary = PhaseSummary()
-    for outcome in _outcomes(workspace, phase, staging, packs, each, item_seconds):
+    for outcome in _outcomes(
+        workspace, phase, staging=staging, packs=packs, each=each, item_seconds=item_seconds
+    ):
         summary = _add(summary, outcome)
         committer.add(outcome.value.pack)
         workspace.emit(_progress(phase, summary, total))
@@ -71,6 +73,7 @@ def run_phase(
 def _outcomes(
     workspace: Workspace,
     phase: Phase,
+    *,
     staging: Staging,
     packs: Sequence[int],
     each: Resources,

@@ -27,7 +27,7 @@ class Finished:
     """The result of one group: its rows by output table, or why there are none."""
 
     key: tuple[Any, ...]
-    rows: Mapping[str, Mapping[str, Any]] = {}  # noqa: RUF012  never written to
+    rows: Mapping[str, Mapping[str, Any]] = {}
     failure: Failure | None = None
     seconds: float = 0.0
 

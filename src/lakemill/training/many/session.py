@@ -1,0 +1,90 @@
+"""One training under way: its identity, its folder, its tables."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lakemill import features
+from lakemill.core.records import TableRef, content_hash
+from lakemill.engines.frames import Frame
+from lakemill.training.many.commit import FAILURES
+from lakemill.training.many.definition import ManyTraining
+from lakemill.training.many.groups import Phase
+from lakemill.training.many.packs import write_packs
+from lakemill.training.many.run import PhaseSummary, run_phase
+from lakemill.training.many.staging import Staging
+from lakemill.workspace import Workspace
+
+
+class Session:
+    """A training under way in a workspace.
+
+    Two sessions of the same definition over the same table versions in the same job run are one
+    training: the second goes on where the first was killed.
+
+    Parameters
+    ----------
+    workspace
+        Where the tables and engines are.
+    definition
+        What is trained.
+    """
+
+    def __init__(self, workspace: Workspace, definition: ManyTraining) -> None:
+        self.workspace = workspace
+        self.definition = definition
+        self.refs = features.table_refs(workspace, definition.training_set)
+        self.id = identity(definition, self.refs, workspace.context.run_id)
+        self.staging = Staging(Path(workspace.folder("staging", self.id)))
+        self.packs: tuple[int, ...] = ()
+
+    def table(self, output: str) -> str:
+        """Return the name of the table of an output."""
+        return f"{self.definition.registered_model}_{output}"
+
+    def prepare(self, parts: Mapping[str, Frame], *, cost: str) -> None:
+        """Cut the input into packs; a table name stands for its frame."""
+        definition, tasks = self.definition, self.workspace.tasks
+        self.packs = write_packs(
+            self.workspace.frames,
+            self.staging,
+            parts=parts,
+            by=definition.keys,
+            order=definition.time,
+            cost=cost,
+            slots=tasks.slots(definition.resources),
+        )
+
+    def run(self, phase: Phase, *, total: int) -> PhaseSummary:
+        """Run a phase over all packs and commit what comes of it."""
+        outputs = (*phase.outputs, FAILURES)
+        return run_phase(
+            self.workspace,
+            phase,
+            staging=self.staging,
+            packs=self.packs,
+            tables={output: self.table(output) for output in outputs},
+            training=self.id,
+            total=total,
+            each=self.definition.resources,
+            item_seconds=self.definition.item_seconds,
+        )
+
+
+def identity(definition: ManyTraining, refs: tuple[TableRef, ...], run_id: str) -> str:
+    """Return 16 hex digits that name a training: definition, code, data and job run."""
+    versions = [(ref.name, ref.version) for ref in refs]
+    return content_hash([definition, source_of(definition.fit), versions, run_id])
+
+
+def source_of(fit: Any) -> str:
+    """Return the source of a fit function, so that an edit makes another training."""
+    if not callable(fit):
+        return ""
+    try:
+        return inspect.getsource(fit)
+    except (OSError, TypeError):  # typed at a prompt
+        return repr(getattr(fit, "__code__", fit))
