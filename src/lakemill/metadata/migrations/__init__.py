@@ -1,0 +1,1 @@
+"""The one chain of migrations, shipped with the package."""

@@ -1,0 +1,84 @@
+"""The tables of the metadata database, by the room that owns them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s", "pk": "pk_%(table_name)s"}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant, stored and returned in UTC also where the database has no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Write in UTC; a time without a zone is a fault of the caller."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a stored time needs a time zone, got {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read as UTC."""
+        if value is None:
+            return None
+        stored: datetime = value
+        return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored.astimezone(UTC)
+
+
+metadata = MetaData(naming_convention=NAMING)
+
+# --- catalog ---
+
+tables = Table(
+    "tables",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("location", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("primary_keys", JSON, nullable=False),
+    Column("timeseries_column", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+table_tags = Table(
+    "table_tags",
+    metadata,
+    Column("table_name", ForeignKey("tables.name", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+table_access = Table(
+    "table_access",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("table_name", ForeignKey("tables.name", ondelete="CASCADE"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("task_key", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("table_name", "kind", "version", "run_id", "task_key", "user"),
+    Index(None, "run_id"),
+)
