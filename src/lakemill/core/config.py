@@ -197,7 +197,8 @@ def _known_keys(schema: Mapping[str, Any], where: Place) -> list[str]:
 def _step(node: Mapping[str, Any], part: str | int) -> Any:
     if isinstance(part, int):
         return node.get("items", {})
-    return node.get("properties", {}).get(part) or node.get("additionalProperties")
+    by_pattern = list(node.get("patternProperties", {}).values())
+    return node.get("properties", {}).get(part) or node.get("additionalProperties") or next(iter(by_pattern), None)
 
 
 def _resolve(node: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:

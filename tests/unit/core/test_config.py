@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import Field
@@ -20,6 +21,7 @@ class Box(ConfigModel):
     weight: float = 1.0
     steps: tuple[Step, ...] = ()
     named: dict[str, Step] = Field(default={})
+    keyed: dict[Annotated[str, Field(pattern="^[a-z]+$")], Step] = Field(default={})
     extra: Step | None = None
 
 
@@ -48,8 +50,9 @@ def test_yaml_becomes_a_record():
         ("name: a\nsteps:\n  - task_key: x\n    max_retires: 2\n", "box.yml:4:5", "did you mean max_retries?"),
         ("name: a\nsteps: [{task_key: x}, {task_key: y, tgas: []}]\n", "box.yml:2:38", "did you mean tags?"),
         ("name: a\nnamed:\n  k: {task_kei: x}\n", "box.yml:3:7", "did you mean task_key?"),
+        ("name: a\nkeyed:\n  k: {task_kei: x}\n", "box.yml:3:7", "did you mean task_key?"),
         ("name: a\nextra:\n    task_kei: x\n", "box.yml:3:5", "did you mean task_key?"),
-        ("name: a\nzzz: 1\n", "box.yml:2:1", "known: extra, name, named, steps, weight"),
+        ("name: a\nzzz: 1\n", "box.yml:2:1", "known: extra, keyed, name, named, steps, weight"),
     ],
 )
 def test_unknown_keys_are_refused_with_their_place_and_the_nearest(text, place, nearest):
@@ -71,6 +74,10 @@ def test_unknown_keys_are_refused_with_their_place_and_the_nearest(text, place, 
         ),
         ("name: a\nweight: yes\n", "box.yml:2:1: weight: input should be a valid number, got True"),
         ("name: a\nsteps: [{max_retries: 1}]\n", "box.yml:2:9: key 'steps[0].task_key' is required"),
+        (
+            "name: a\nkeyed: {K: {task_key: x}}\n",
+            "box.yml:2:9: keyed.K: string should match pattern '^[a-z]+$', got 'K'",
+        ),
         ("weight: 1\n", "box.yml:1:1: key 'name' is required"),
         ("name: a\nsteps: 5\n", "box.yml:2:1: steps: input should be a valid array, got 5"),
     ],

@@ -30,7 +30,10 @@ VALUES = {
         ("${var.horizon} days, ${var.fast}", "28 days, true"),
         ("${var.table}", "main.dev.sales"),
         ("models/${bundle.name}-${bundle.target}", "models/demand-dev"),
-        ({"a": ["${var.horizon}", 3, None, "x"], "b": {"c": "${bundle.name}"}}, {"a": [28, 3, None, "x"], "b": {"c": "demand"}}),
+        (
+            {"a": ["${var.horizon}", 3, None, "x"], "b": {"c": "${bundle.name}"}},
+            {"a": [28, 3, None, "x"], "b": {"c": "demand"}},
+        ),
         ("no $reference, {here}, $$", "no $reference, {here}, $$"),
     ],
 )
@@ -43,8 +46,14 @@ def test_references_are_filled_in(data, expected):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"a": {"b": "${var.horizont}"}}, "f.yml:2:3: nothing is called ${var.horizont}\n  hint: did you mean var.horizon?"),
-        ({"list": ["x${var.empty}"]}, "f.yml:4:5: variable 'empty' has no value\n  hint: give it a default, a value in the target, or `--set empty=VALUE`"),
+        (
+            {"a": {"b": "${var.horizont}"}},
+            "f.yml:2:3: nothing is called ${var.horizont}\n  hint: did you mean var.horizon?",
+        ),
+        (
+            {"list": ["x${var.empty}"]},
+            "f.yml:4:5: variable 'empty' has no value\n  hint: give it a default, a value in the target, or `--set empty=VALUE`",
+        ),
         ({"a": "${var.p}"}, "f.yml:1:1: references go in a circle: var.q -> var.r -> var.q"),
         ({"a": "${}"}, "f.yml:1:1: nothing is called ${}"),
     ],

@@ -26,7 +26,10 @@ def faults(folder: Path, text: str) -> str:
     ("text", "expected"),
     [
         (
-            job("task_key: a, python: 'm:a', depends_on: [{task_key: b}]", "task_key: b, python: 'm:b', depends_on: [{task_key: a}]"),
+            job(
+                "task_key: a, python: 'm:a', depends_on: [{task_key: b}]",
+                "task_key: b, python: 'm:b', depends_on: [{task_key: a}]",
+            ),
             "lakemill.yml:5:7: resources.jobs.j.tasks: tasks wait for one another in a circle: a -> b -> a",
         ),
         (
@@ -42,8 +45,10 @@ def faults(folder: Path, text: str) -> str:
             "lakemill.yml:8:12: resources.jobs.j.tasks[2].task_key: 'a' is the key of tasks[0] already",
         ),
         (
-            job("task_key: a, python: 'm:a'", head="      parameters: [{name: p, default: 1}, {name: p, default: 2}]\n"),
-            "lakemill.yml:5:43: resources.jobs.j.parameters[1].name: 'p' is the name of parameters[0] already",
+            job(
+                "task_key: a, python: 'm:a'", head="      parameters: [{name: p, default: 1}, {name: p, default: 2}]\n"
+            ),
+            "lakemill.yml:5:44: resources.jobs.j.parameters[1].name: 'p' is the name of parameters[0] already",
         ),
         (
             f"{HEAD}targets:\n  a: {{default: true}}\n  b: {{default: true}}\n",
@@ -55,7 +60,7 @@ def faults(folder: Path, text: str) -> str:
         ),
         (
             f"{HEAD}targets:\n  a: {{compute: {{tasks: {{kind: rya}}}}}}\n",
-            "lakemill.yml:3:26: targets.a.compute.tasks.kind: no such engine: 'rya'; did you mean ray?",
+            "lakemill.yml:3:25: targets.a.compute.tasks.kind: no such engine: 'rya'; did you mean ray?",
         ),
         (
             f"{HEAD}targets:\n  a: {{compute: {{frames: {{kind: ray}}}}}}\n",
@@ -80,7 +85,9 @@ def test_a_longer_circle_is_named_whole(tmp_path):
     )
     circle = faults(tmp_path, text).rsplit(": ", 1)[1].split(" -> ")
     assert circle[0] == circle[-1]
-    assert [(one, other) in {("a", "b"), ("b", "c"), ("c", "a")} for one, other in zip(circle, circle[1:], strict=False)] == [True] * 3
+    assert [
+        (one, other) in {("a", "b"), ("b", "c"), ("c", "a")} for one, other in zip(circle, circle[1:], strict=False)
+    ] == [True] * 3
 
 
 def test_all_faults_of_all_rules_are_told_at_once(tmp_path):

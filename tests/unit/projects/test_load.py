@@ -120,12 +120,18 @@ def test_includes_are_part_of_the_project(tmp_path):
     (tmp_path / "lakemill.yml").write_text("bundle: {name: x}\ninclude: ['jobs/*.yml']\n")
     (tmp_path / "jobs").mkdir()
     for name in ("b", "a"):
-        (tmp_path / "jobs" / f"{name}.yml").write_text(f"resources: {{jobs: {{{name}: {{tasks: [{{task_key: t, python: 'm:{name}'}}]}}}}}}\n")
+        (tmp_path / "jobs" / f"{name}.yml").write_text(
+            f"resources: {{jobs: {{{name}: {{tasks: [{{task_key: t, python: 'm:{name}'}}]}}}}}}\n"
+        )
     assert {key: job.tasks[0].python for key, job in load_project(tmp_path).jobs.items()} == {"a": "m:a", "b": "m:b"}
     (tmp_path / "jobs" / "b.yml").write_text("resources:\n  jobs:\n    b:\n      taks: []\n")
-    with pytest.raises(ConfigError, match=r"jobs/b\.yml:4:7: unknown key 'resources\.jobs\.b\.taks'; did you mean tasks\?"):
+    with pytest.raises(
+        ConfigError, match=r"jobs/b\.yml:4:7: unknown key 'resources\.jobs\.b\.taks'; did you mean tasks\?"
+    ):
         load_project(tmp_path)
-    assert "lakemill.yml:2:11: no file matches 'job/*.yml'" in fault(tmp_path, "bundle: {name: x}\ninclude: [job/*.yml]\n")
+    assert "lakemill.yml:2:11: no file matches 'job/*.yml'" in fault(
+        tmp_path, "bundle: {name: x}\ninclude: [job/*.yml]\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,15 +139,39 @@ def test_includes_are_part_of_the_project(tmp_path):
     [
         ("bundel: {name: x}\n", "lakemill.yml:1:1: key 'bundle' is required"),
         ("bundle: {name: x}\nresorces: {}\n", "lakemill.yml:2:1: unknown key 'resorces'; did you mean resources?"),
-        ("bundle: {name: x}\ntargets: {dev: {compute: {frames: {kin: spark}}}}\n", "unknown key 'targets.dev.compute.frames.kin'; did you mean kind?"),
-        ("bundle: {name: x}\ntargets: {dev: {mode: prod}}\n", "targets.dev.mode: input should be 'development' or 'production', got 'prod'"),
+        (
+            "bundle: {name: x}\ntargets: {dev: {compute: {frames: {kin: spark}}}}\n",
+            "unknown key 'targets.dev.compute.frames.kin'; did you mean kind?",
+        ),
+        (
+            "bundle: {name: x}\ntargets: {dev: {mode: prod}}\n",
+            "targets.dev.mode: input should be 'development' or 'production', got 'prod'",
+        ),
         ("bundle: {name: a b}\n", "bundle.name: string should match pattern"),
-        ("bundle: {name: x}\nvariables: {v: {default: [1]}}\n", "variables.v.default: expected text, a number, true or false, got [1]"),
-        ("bundle: {name: x}\nresources: {jobs: {j: {tasks: []}}}\n", "resources.jobs.j.tasks: tuple should have at least 1 item"),
-        ("bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: steps.ingest}]}}}\n", "resources.jobs.j.tasks[0].python: string should match pattern"),
-        ("bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: 'm:f', run_if: ALWAYS}]}}}\n", "resources.jobs.j.tasks[0].run_if: input should be 'ALL_SUCCESS'"),
-        ("bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: 'm:f', max_retries: '${var.n}'}]}}}\n", "nothing is called ${var.n}"),
-        ("bundle: {name: x}\ntargets: {a: {}, b: {}}\n", "no target is the default one of a, b\n  hint: name one (`--target`), or write `default: true` in one"),
+        (
+            "bundle: {name: x}\nvariables: {v: {default: [1]}}\n",
+            "variables.v.default: expected text, a number, true or false, got [1]",
+        ),
+        (
+            "bundle: {name: x}\nresources: {jobs: {j: {tasks: []}}}\n",
+            "resources.jobs.j.tasks: tuple should have at least 1 item",
+        ),
+        (
+            "bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: steps.ingest}]}}}\n",
+            "resources.jobs.j.tasks[0].python: string should match pattern",
+        ),
+        (
+            "bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: 'm:f', run_if: ALWAYS}]}}}\n",
+            "resources.jobs.j.tasks[0].run_if: input should be 'ALL_SUCCESS'",
+        ),
+        (
+            "bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: 'm:f', max_retries: '${var.n}'}]}}}\n",
+            "nothing is called ${var.n}",
+        ),
+        (
+            "bundle: {name: x}\ntargets: {a: {}, b: {}}\n",
+            "no target is the default one of a, b\n  hint: name one (`--target`), or write `default: true` in one",
+        ),
     ],
 )
 def test_faults_are_told_with_their_place(tmp_path, text, expected):
@@ -185,7 +215,9 @@ def test_an_engine_replaces_those_of_its_kind(folder):
         with_engine(project, "rya")
 
 
-@pytest.mark.parametrize(("text", "example", "value"), [("3", 1, 3), ("3", 1.0, 3.0), ("False", True, False), ("3", "", "3")])
+@pytest.mark.parametrize(
+    ("text", "example", "value"), [("3", 1, 3), ("3", 1.0, 3.0), ("False", True, False), ("3", "", "3")]
+)
 def test_text_takes_the_type_of_the_example(text, example, value):
     parsed = parse_value(text, example, name="x")
     assert parsed == value
