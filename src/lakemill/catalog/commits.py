@@ -11,9 +11,9 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.transaction import AddAction
 
-from lakemill.catalog.log import Attempt, arrow_schema
+from lakemill.catalog.log import NO_HOOKS, Attempt, arrow_schema
 from lakemill.catalog.records import CommitKey, DataFile
-from lakemill.catalog.schemas import fit
+from lakemill.catalog.schemas import fit, quoted
 from lakemill.core.records import record
 
 
@@ -39,7 +39,9 @@ def add_files(write: Write, files: Sequence[DataFile], *, schema: pa.Schema) -> 
         version: int = table.version() + 1
         actions = [_action(file) for file in files]
         mode = "overwrite" if write.mode == "overwrite" else "append"
-        table.create_write_transaction(actions, mode, table.schema(), commit_properties=properties)
+        table.create_write_transaction(
+            actions, mode, table.schema(), commit_properties=properties, post_commithook_properties=NO_HOOKS
+        )
         return version
 
     return attempt
@@ -51,9 +53,14 @@ def merge_rows(write: Write, rows: Callable[[], pa.RecordBatchReader], *, schema
     def attempt(table: DeltaTable, properties: CommitProperties) -> int:
         _evolve(table, schema, write=write, properties=properties)
         version: int = table.version() + 1
-        same_key = " AND ".join(f'source."{key}" = target."{key}"' for key in write.keys)
+        same_key = " AND ".join(f"source.{quoted(key)} = target.{quoted(key)}" for key in write.keys)
         merge = table.merge(
-            rows(), same_key, source_alias="source", target_alias="target", commit_properties=properties
+            rows(),
+            same_key,
+            source_alias="source",
+            target_alias="target",
+            commit_properties=properties,
+            post_commithook_properties=NO_HOOKS,
         )
         merge.when_matched_update_all().when_not_matched_insert_all().execute()
         return version
@@ -68,7 +75,7 @@ def _evolve(table: DeltaTable, schema: pa.Schema, *, write: Write, properties: C
     new = pa.schema([field for field in schema if field.name not in found.names])
     if len(new):
         own = CommitProperties(custom_metadata=properties.custom_metadata, max_commit_retries=0)
-        table.alter.add_columns(_delta_fields(new), commit_properties=own)
+        table.alter.add_columns(_delta_fields(new), commit_properties=own, post_commithook_properties=NO_HOOKS)
 
 
 def _delta_fields(schema: pa.Schema) -> list[Field]:

@@ -14,9 +14,9 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from lakemill.catalog.records import DataFile
-from lakemill.catalog.schemas import rows
+from lakemill.catalog.schemas import quoted, rows
 from lakemill.catalog.storage import storage_errors
-from lakemill.catalog.types import table_schema
+from lakemill.catalog.types import stored_as
 from lakemill.core.errors import ConfigError, ConflictError, DuplicateKeyError, SchemaError, StorageError
 
 FILE_BYTES = 256 * 2**20
@@ -91,9 +91,10 @@ class Folder:
             raise StorageError(
                 f"{file.path} in {self.location}: {file.num_rows} rows expected, {footer.num_rows} found"
             )
-        found = table_schema(footer.schema.to_arrow_schema())
-        wrong = [f.name for f in schema if f.name not in found.names or found.field(f.name).type != f.type]
-        if wrong or len(found) != len(schema):
+        found = footer.schema.to_arrow_schema()
+        if set(found.names) != set(schema.names) or not all(
+            stored_as(found.field(f.name).type, f.type) for f in schema
+        ):
             raise SchemaError(f"{file.path} has columns {_described(found)}; {_described(schema)} expected")
 
     def reader(self, files: Sequence[DataFile], schema: pa.Schema) -> pa.RecordBatchReader:
@@ -139,7 +140,7 @@ class Folder:
 
         if not (files and schema.names):
             return
-        keys = ", ".join(f'"{name}"' for name in schema.names)
+        keys = ", ".join(map(quoted, schema.names))
         query = f"SELECT {keys}, count(*) FROM source GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
         with duckdb.connect() as connection:
             connection.register("source", self.reader(files, schema))

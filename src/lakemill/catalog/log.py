@@ -15,20 +15,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakemill.catalog.records import Commit, CommitKey
 from lakemill.catalog.storage import storage_errors
-from lakemill.core.errors import AlreadyExistsError, ConflictError, NotFoundError, UnsupportedError
+from lakemill.core.errors import AlreadyExistsError, ConflictError, NotFoundError, StorageError, UnsupportedError
 from lakemill.core.records import Context
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 60
+COMMITS_PER_CHECKPOINT = 50
 _LONGEST_PAUSE_SECONDS = 2.0
 _RUN, _TASK, _WRITER, _SEQUENCE = "lakemill.run", "lakemill.task", "lakemill.writer", "lakemill.sequence"
 _UNREADABLE = {"deletionVectors", "columnMapping"}
+
+# Checkpoints are made by `Log.commit` once a commit is there, and no log entry ever expires: within the commit,
+# their failure would look like the commit's own.
+NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 Attempt = Callable[[DeltaTable, CommitProperties], int]
 
@@ -71,6 +76,7 @@ class Log:
                 schema,
                 mode="overwrite" if remains else "error",
                 commit_properties=self._properties(None, metrics=None),
+                post_commithook_properties=NO_HOOKS,
             )
 
     def open(self, version: int | None = None) -> DeltaTable:
@@ -149,14 +155,25 @@ class Log:
                 return None
             try:
                 with storage_errors(f"table {self.name}"):
-                    return attempt(table, self._properties(key, metrics=metrics))
+                    version = attempt(table, self._properties(key, metrics=metrics))
             except CommitFailedError as error:
                 logger.info("commit to %s again, another came first: %s", self.name, error)
                 time.sleep(pause)
+            else:
+                self._checkpoint(version)
+                return version
         raise ConflictError(
             f"table {self.name}: other writers got there first {ATTEMPTS} times",
             hint="nothing was written; try again when fewer write to it",
         )
+
+    def _checkpoint(self, version: int) -> None:
+        if version == 0 or version % COMMITS_PER_CHECKPOINT:
+            return
+        try:
+            self.open(version).create_checkpoint()
+        except (DeltaError, StorageError) as error:
+            logger.warning("table %s: no checkpoint of version %s: %s", self.name, version, error)
 
     def _load(self, table: DeltaTable, version: int) -> None:
         newest = table.version()

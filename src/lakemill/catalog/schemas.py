@@ -18,6 +18,17 @@ def columns(schema: pa.Schema) -> tuple[Column, ...]:
     return tuple(Column(name=field.name, type=str(field.type), nullable=field.nullable) for field in schema)
 
 
+def quoted(name: str) -> str:
+    """Return a column name as SQL takes it whatever it holds.
+
+    Examples
+    --------
+    >>> print(quoted("Stock Code"))
+    "Stock Code"
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
 def new_schema(schema: pa.Schema, keys: Sequence[str]) -> pa.Schema:
     """Return the schema of a table to be made; its keys may not be null.
 

@@ -84,6 +84,17 @@ def convert(array: pa.Array, target: pa.DataType) -> pa.Array:
     return array.cast(target, safe=True)
 
 
+def stored_as(found: pa.DataType, target: pa.DataType) -> bool:
+    """Tell whether a Parquet column that Arrow reads as `found` holds `target` in the way that tables do.
+
+    Examples
+    --------
+    >>> stored_as(pa.large_string(), pa.string()), stored_as(pa.timestamp("ns"), TIMESTAMP)
+    (True, False)
+    """
+    return bool(found == target or (_table_type(found) == target and not is_.is_primitive(found)))
+
+
 def _field(field: pa.Field) -> pa.Field:
     found = _table_type(field.type)
     if found is None:
