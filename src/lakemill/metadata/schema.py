@@ -82,3 +82,39 @@ table_access = Table(
     UniqueConstraint("table_name", "kind", "version", "run_id", "task_key", "user"),
     Index(None, "run_id"),
 )
+
+# --- projects ---
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("work", Text, nullable=False),  # names job, target and parameters: equal work, equal name
+    Column("definition", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Index(None, "created_at"),
+)
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    Column("run_id", ForeignKey("job_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("task_key", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("engines", JSON, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("peak_bytes", BigInteger, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("log", Text, nullable=False),
+)
