@@ -1,0 +1,56 @@
+"""What all commands share: `--debug` in any place, and errors that end in one line and a code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from lakemill.cli.exits import Fault, fault_of
+from lakemill.cli.output import print_json, print_lines
+
+DEBUG: Final = "--debug"
+_DEBUG_KEY: Final = "lakemill.debug"
+
+
+class Group(TyperGroup):
+    """The commands together; ``--debug`` may stand before or after the command's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take ``--debug`` from wherever it stands."""
+        return super().parse_args(ctx, sorted(args, key=lambda arg: arg != DEBUG))
+
+
+class Command(TyperCommand):
+    """One command: an error is told on standard error, with ``--json`` on standard output as well."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command's function."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.TyperException, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if ctx.meta.get(_DEBUG_KEY):
+                traceback.print_exception(error)
+            fault = fault_of(error)
+            tell(fault, as_json=bool(ctx.params.get("as_json")))
+            raise typer.Exit(fault.exit_code) from error
+
+
+def remember_debug(ctx: typer.Context, debug: bool) -> None:
+    """Note whether tracebacks are wanted."""
+    ctx.meta[_DEBUG_KEY] = debug
+
+
+def tell(fault: Fault, *, as_json: bool) -> None:
+    """Write an error for a person and, where asked for, for a program."""
+    sys.stdout.flush()
+    print_lines("error", fault.message, style="bold red")
+    if fault.hint:
+        print_lines(" hint", fault.hint, style="bold cyan")
+    if as_json:
+        print_json({"error": fault})
