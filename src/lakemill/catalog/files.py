@@ -141,7 +141,7 @@ class Folder:
         if not (files and schema.names):
             return
         keys = ", ".join(map(quoted, schema.names))
-        query = f"SELECT {keys}, count(*) FROM source GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
+        query = f"SELECT {keys}, count(*) FROM source GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
         with duckdb.connect() as connection:
             connection.register("source", self.reader(files, schema))
             found = connection.execute(query).fetchone()
