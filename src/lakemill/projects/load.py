@@ -48,7 +48,7 @@ def load_project(
         If the file is wrong, with the place of each fault.
     """
     file = _find(path)
-    document = _read(file)
+    document = read_document(file)
     head = validate(document.data, _Head, document)
     key = _choose_target(head, target)
     filled = interpolate(document.data, _values(head, key, variables), document)
@@ -79,6 +79,26 @@ def open_workspace(
     """
     project = load_project(path, target=target, variables=variables)
     return Workspace(project.settings, context=Context(user=current_user()), emit=emit)
+
+
+def read_document(file: Path) -> Document:
+    """Read a project file with all that it includes, as written.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    ConfigError
+        If it is not YAML, or includes what is not there.
+    """
+    document = Document.read(file)
+    for index, pattern in enumerate(validate(document.data, _Include, document).include):
+        found = sorted(other for other in file.parent.glob(pattern) if other != file)
+        if not found:
+            raise ConfigError(f"{document.place(('include', index))}: no file matches {pattern!r}")
+        for other in found:
+            document.include(Document.read(other))
+    return document
 
 
 def find_job(project: Project, key: str) -> Job:
@@ -164,17 +184,6 @@ def _find(path: Path | str | None) -> Path:
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME
     raise NotFoundError(f"no {FILE_NAME} in {start} or above", hint="`lakemill init DIR` writes a project")
-
-
-def _read(file: Path) -> Document:
-    document = Document.read(file)
-    for index, pattern in enumerate(validate(document.data, _Include, document).include):
-        found = sorted(other for other in file.parent.glob(pattern) if other != file)
-        if not found:
-            raise ConfigError(f"{document.place(('include', index))}: no file matches {pattern!r}")
-        for other in found:
-            document.include(Document.read(other))
-    return document
 
 
 def _choose_target(head: _Head, target: str | None) -> str:

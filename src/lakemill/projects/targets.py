@@ -49,6 +49,11 @@ def with_engine(project: Project, kind: str) -> Project:
     return dataclasses.replace(project, settings=settings)
 
 
+def state_folder(settings: WorkspaceSettings) -> Path:
+    """Return the folder of what must be on a local disk: locks, logs, the state of jobs."""
+    return Path(settings.project_dir, ".lakemill") if "://" in settings.root else Path(settings.root)
+
+
 def _location(text: str | None, folder: Path) -> str:
     if text is None or "://" in text:
         return text or ""
