@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -217,6 +218,43 @@ def test_a_commit_key_counts_once(catalog, held):
     assert catalog.committed("main.a.t", "run") == 2
     assert catalog.committed("main.a.t", "other") == -1
     assert catalog.committed("main.a.never", "run") == -1
+
+
+def test_a_repeated_write_does_not_even_read_its_rows(catalog):
+    key = CommitKey(writer="run", sequence=0)
+    catalog.write("main.a.t", ROWS, commit=key)
+    reader = pa.RecordBatchReader.from_batches(ROWS.schema, iter(ROWS.to_batches()))
+    catalog.write("main.a.t", reader, commit=key)
+    assert reader.read_all() == ROWS
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_two_writers_with_one_commit_key_count_once(catalog, held, monkeypatch, mode):
+    """The other commits the same key after this one has looked and written its files."""
+    catalog.write("main.a.t", ROWS)
+    key, keys = CommitKey(writer="run", sequence=0), ["k"] if mode == "merge" else []
+    staged = Folder.stage
+
+    def stage_then_lose_the_race(folder, *arguments):
+        files = staged(folder, *arguments)
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, "stage", staged)
+            catalog.write("main.a.t", rows((3, "c")), mode=mode, keys=keys, commit=key)
+        return files
+
+    monkeypatch.setattr(Folder, "stage", stage_then_lose_the_race)
+    ref = catalog.write("main.a.t", rows((3, "c")), mode=mode, keys=keys, commit=key)
+    assert (ref.version, held("main.a.t")) == (2, [(1, "a"), (2, "b"), (3, "c")])
+
+
+def test_a_checkpoint_that_fails_does_not_fail_its_commit(catalog, held, monkeypatch, caplog):
+    monkeypatch.setattr("lakemill.catalog.log.COMMITS_PER_CHECKPOINT", 2)
+    location = catalog.write("main.a.t", rows((1, "a"))).location
+    Path(location, "_delta_log", f"{2:020d}.checkpoint.parquet", "in the way").mkdir(parents=True)
+    assert catalog.write("main.a.t", rows((2, "b"))).version == 2
+    assert "no checkpoint of version 2" in caplog.text
+    shutil.rmtree(Path(location, "_delta_log", f"{2:020d}.checkpoint.parquet"))
+    assert held("main.a.t") == [(1, "a"), (2, "b")]
 
 
 def test_a_repeated_commit_mends_the_lineage(catalog, held):
