@@ -34,10 +34,10 @@ class Command(TyperCommand):
         except (typer.Exit, typer.TyperException, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            if ctx.meta.get(_DEBUG_KEY):
-                traceback.print_exception(error)
             fault = fault_of(error)
-            tell(fault, as_json=bool(ctx.params.get("as_json")))
+            if ctx.params.get("as_json"):
+                print_json({"error": fault})
+            tell(fault, error=error, debug=debugging(ctx))
             raise typer.Exit(fault.exit_code) from error
 
 
@@ -46,11 +46,16 @@ def remember_debug(ctx: typer.Context, debug: bool) -> None:
     ctx.meta[_DEBUG_KEY] = debug
 
 
-def tell(fault: Fault, *, as_json: bool) -> None:
-    """Write an error for a person and, where asked for, for a program."""
+def debugging(ctx: typer.Context) -> bool:
+    """Return whether tracebacks are wanted."""
+    return bool(ctx.meta.get(_DEBUG_KEY))
+
+
+def tell(fault: Fault, *, error: BaseException, debug: bool) -> None:
+    """Write an error to standard error."""
     sys.stdout.flush()
+    if debug:
+        traceback.print_exception(error)
     print_lines("error", fault.message, style="bold red")
     if fault.hint:
         print_lines(" hint", fault.hint, style="bold cyan")
-    if as_json:
-        print_json({"error": fault})

@@ -61,6 +61,11 @@ def table(*columns: str, right: Sequence[str] = (), wrap: Sequence[str] = ()) ->
     return made
 
 
+def show(made: Table, *, empty: str = "") -> None:
+    """Write a table to standard output, and an empty line after it; instead of no rows, say `empty`."""
+    console().print(made if made.rows or not empty else empty, end="\n\n")
+
+
 def fields(pairs: Iterable[tuple[str, Any]]) -> Table:
     """Return names and values below one another, without those that say nothing."""
     made = table("", "", wrap=[""])

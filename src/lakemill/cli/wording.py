@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from lakemill.core.records import utc_now
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+VALUE_WIDTH: Final = 40
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -76,3 +77,19 @@ def ago(moment: datetime) -> str:
     if seconds < 2 * _DAY:
         return f"{seconds // _HOUR:.0f} h ago"
     return f"{seconds // _DAY:.0f} days ago"
+
+
+def value(content: Any) -> str:
+    r"""Return a value of a table in one short line.
+
+    Examples
+    --------
+    >>> value(None), value(0.1 + 0.2), value("two\nlines")
+    ('null', '0.3', 'two lines')
+    """
+    if content is None:
+        return "null"
+    if isinstance(content, float):
+        return f"{content:.6g}"
+    text = " ".join(str(content).split())
+    return text if len(text) <= VALUE_WIDTH else f"{text[: VALUE_WIDTH - 1]}…"

@@ -1,0 +1,74 @@
+"""``lakemill runs``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from lakemill.cli.options import JsonOption, TargetOption
+from lakemill.cli.output import fields, print_json, show, table
+from lakemill.cli.results import status, task_table, took
+from lakemill.cli.wording import ago
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lakemill.projects import JobRun
+
+NEWEST: Final = 20
+
+
+def runs(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="One run, with its tasks.")] = None,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest runs, or show one.
+
+    Example:  lakemill runs demand-20111209-101500-1a2b
+    """
+    from lakemill.metadata import Database
+    from lakemill.projects import load_project
+    from lakemill.projects.runs import RunStore
+
+    project = load_project(target=target)
+    with closing(Database(project.settings.metadata)) as database:
+        store = RunStore(database)
+        found = store.get(run_id) if run_id else store.newest(NEWEST)
+    if as_json:
+        print_json({"run": found} if run_id else {"runs": found})
+    elif isinstance(found, tuple):
+        _list(found)
+    else:
+        _show(found)
+
+
+def _list(found: Sequence[JobRun]) -> None:
+    made = table("run", "job", "target", "state", "time", "tasks", "begun", right=("time", "tasks"))
+    for run in found:
+        done = len({task.task_key for task in run.tasks if task.status == "success"})
+        begun = ago(run.started_at or run.created_at)
+        made.add_row(run.run_id, run.job, run.target, status(run.status), took(run), str(done), begun)
+    show(made, empty="no runs yet: `lakemill run JOB` makes one")
+
+
+def _show(run: JobRun) -> None:
+    values = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
+    show(
+        fields(
+            [
+                ("run", run.run_id),
+                ("job", f"{run.job} in target {run.target}"),
+                ("state", status(run.status)),
+                ("time", took(run)),
+                ("begun", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC by {run.user}" if run.started_at else ""),
+                ("parameters", values),
+            ]
+        )
+    )
+    show(task_table(run))
+    for task in run.tasks:
+        if task.error:
+            show(fields([(f"{task.task_key} log", task.log)]))

@@ -1,0 +1,57 @@
+"""The command ``lakemill``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from lakemill.cli.command import DEBUG, Command, Group, remember_debug
+from lakemill.cli.commands.init import init
+from lakemill.cli.commands.report import report
+from lakemill.cli.commands.run import run
+from lakemill.cli.commands.runs import runs
+from lakemill.cli.commands.schema import schema
+from lakemill.cli.commands.tables import tables
+from lakemill.cli.commands.validate import validate
+
+_CODES: Final = (
+    "Exit codes: 0 done, 1 error, 2 wrong usage or project file, 3 the job failed, 4 the workspace is in use, "
+    "70 a bug in Lakemill, 130 interrupted."
+)
+
+app = typer.Typer(
+    cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", epilog=_CODES
+)
+for function in (init, validate, run, runs, tables, report, schema):
+    app.command(cls=Command)(function)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"lakemill {version('lakemill')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command with the arguments of this process."""
+    app(prog_name="lakemill")
+
+
+@app.callback()
+def _start(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
+) -> None:
+    """From tables to monitored models: one project file, one command.
+
+    [dim]Begin with[/dim]  lakemill init shop --template demand  [dim]then, in that folder,[/dim]  lakemill run demand
+    """
+    del version
+    remember_debug(ctx, debug)
