@@ -99,9 +99,7 @@ class FrameEngine(ABC):
         """Group by columns and aggregate; `stddev` and `var` are the sample statistics."""
 
     @abstractmethod
-    def map_batches(
-        self, frame: Frame, fn: Callable[[pa.RecordBatch], pa.RecordBatch], *, schema: pa.Schema
-    ) -> Frame:
+    def map_batches(self, frame: Frame, fn: Callable[[pa.RecordBatch], pa.RecordBatch], *, schema: pa.Schema) -> Frame:
         """Apply a function to record batches of any size; `schema` is that of the result."""
 
     @abstractmethod

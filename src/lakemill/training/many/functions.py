@@ -12,6 +12,7 @@ import pyarrow as pa
 from lakemill.core.errors import ConfigError, SchemaError, nearest
 from lakemill.training.many.definition import GroupFunction, GroupResult, ManyTraining
 from lakemill.training.many.groups import Columns, Group, Phase
+from lakemill.training.many.staging import Staging
 
 ROWS = "rows"
 MODELS = pa.schema([("model", pa.binary())])
@@ -24,7 +25,7 @@ def fit_phase(definition: ManyTraining) -> Phase:
     return Phase(
         name="fit",
         by=definition.keys,
-        parts=(ROWS,),
+        parts={ROWS: Staging.part(ROWS)},
         fn=partial(call, definition.fit, declared),
         outputs={"models": MODELS, "metrics": METRICS, **declared},
     )
@@ -60,7 +61,9 @@ def call(fit: GroupFunction, declared: Mapping[str, pa.Schema], group: Group) ->
 
 def _columns(name: str, table: Any, declared: Mapping[str, pa.Schema]) -> Columns:
     if name not in declared:
-        raise SchemaError(f"the fit function returned table {name!r}, which is not declared", hint=nearest(name, declared))
+        raise SchemaError(
+            f"the fit function returned table {name!r}, which is not declared", hint=nearest(name, declared)
+        )
     missing = set(declared[name].names) - set(table.columns)
     if missing:
         raise SchemaError(

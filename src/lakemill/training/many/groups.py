@@ -32,7 +32,8 @@ class Phase:
     by
         Columns that name a group.
     parts
-        Input parts that each pack has, one file each.
+        For each input part its Parquet files: a path below the staging folder with ``{pack}`` in it.
+        The first part names the groups; each is sorted so that a group's rows are together.
     fn
         From a group to rows: for each output its columns, scalars repeated.
     outputs
@@ -41,7 +42,7 @@ class Phase:
 
     name: str
     by: tuple[str, ...]
-    parts: tuple[str, ...]
+    parts: Mapping[str, str]
     fn: Callable[[Group], Mapping[str, Columns]]
     outputs: Mapping[str, pa.Schema]
 
@@ -128,9 +129,9 @@ def item_name(key: Key) -> str:
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
     """Yield the groups of a pack in the order of its first part."""
-    tables = {part: pq.read_table(staging.pack_file(part, pack), memory_map=True) for part in phase.parts}
+    tables = {part: pq.read_table(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
     slices = {part: dict(_runs(table, phase.by)) for part, table in tables.items()}
-    for key in slices[phase.parts[0]]:
+    for key in next(iter(slices.values())):
         yield Group(key, {part: table.slice(*slices[part].get(key, (0, 0))) for part, table in tables.items()})
 
 
@@ -148,7 +149,7 @@ def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int
 
 
 def _write_outputs(phase: Phase, staging: Staging, spool: Spool, pack: int) -> None:
-    key_schema = pq.read_schema(staging.pack_file(phase.parts[0], pack))
+    key_schema = pq.read_schema(staging.root / next(iter(phase.parts.values())).format(pack=pack))
     keys = [key_schema.field(name) for name in phase.by]
     with staging.finishing(phase.name, pack) as folder:
         for output, schema in phase.outputs.items():

@@ -30,17 +30,32 @@ class Size:
     cost: float
 
 
+@record
+class Part:
+    """A frame to cut into packs, and the columns that order a group's rows."""
+
+    frame: Frame
+    order: str
+
+
+@record
+class Packs:
+    """The packs of a training: their numbers, largest groups first, and how many groups they hold."""
+
+    numbers: tuple[int, ...]
+    groups: int
+
+
 def write_packs(
     frames: FrameEngine,
     staging: Staging,
     *,
-    parts: Mapping[str, Frame],
+    parts: Mapping[str, Part],
     by: tuple[str, ...],
-    order: str,
     cost: str,
     slots: int,
-) -> tuple[int, ...]:
-    """Write the rows of every group into the file of its pack and return the packs in order.
+) -> Packs:
+    """Write the rows of every group into the file of its pack, once.
 
     Parameters
     ----------
@@ -50,8 +65,8 @@ def write_packs(
         Where the files go.
     parts
         Frames that hold the columns of `by`; the first one names the groups.
-    by, order
-        Columns that name a group, and the column that orders its rows.
+    by
+        Columns that name a group.
     cost
         SQL aggregate over a group, its relative cost.
     slots
@@ -63,29 +78,31 @@ def write_packs(
         If there is no group, or a column of `by` holds nulls.
     """
     if (known := staging.noted("packs.json")) is not None:
-        return tuple(json.loads(known))
-    plan = _plan(frames, next(iter(parts.values())), by, cost, slots)
-    packs: list[int] = []
-    for part, frame in parts.items():
-        written = _cut(frames, staging, frame, plan, part=part, by=by, order=order)
-        packs = packs or sorted(written)
-        for absent in set(packs) - written.keys():
-            pq.write_table(next(iter(written.values())).empty_table(), staging.pack_file(part, absent))
+        return Packs(**json.loads(known))
+    plan, groups = _plan(frames, next(iter(parts.values())).frame, by, cost, slots)
+    numbers: list[int] = []
+    for name, part in parts.items():
+        written = _cut(frames, staging, part, plan, name=name, by=by)
+        numbers = numbers or sorted(written)
+        for absent in set(numbers) - written.keys():
+            pq.write_table(next(iter(written.values())).empty_table(), staging.pack_file(name, absent))
+    packs = Packs(numbers=tuple(numbers), groups=groups)
     staging.note("packs.json", to_json(packs))
-    return tuple(packs)
+    return packs
 
 
-def _plan(frames: FrameEngine, frame: Frame, by: tuple[str, ...], cost: str, slots: int) -> Frame:
-    """Return a frame of keys and their pack."""
+def _plan(frames: FrameEngine, frame: Frame, by: tuple[str, ...], cost: str, slots: int) -> tuple[Frame, int]:
+    """Return a frame of keys and their pack, and the number of keys."""
     keys = ", ".join(by)
-    costs = frames.sql(f"select {keys}, {cost} as cost, count(*) as n from s group by {keys}", {"s": frame})  # noqa: S608
+    costs = frames.sql(f"select {keys}, {cost} as cost, count(*) as n from s group by {keys}", {"s": frame})
     size = _size(frames, costs, by)
     target = size.cost / packs_for(size, slots)
-    return frames.sql(
-        f"select {keys}, cast(floor((sum(cost) over (order by cost desc, {keys}) - cost) / {target!r}) as int) as pack"  # noqa: S608
+    plan = frames.sql(
+        f"select {keys}, cast(floor((sum(cost) over (order by cost desc, {keys}) - cost) / {target!r}) as int) as pack"
         " from costs",
         {"costs": costs},
     )
+    return plan, size.groups
 
 
 def packs_for(size: Size, slots: int) -> int:
@@ -107,7 +124,7 @@ def packs_for(size: Size, slots: int) -> int:
 def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
     nulls = " or ".join(f"{name} is null" for name in by)
     total = frames.sql(
-        "select count(*) as groups, sum(n) as n_rows, sum(cost) as cost, "  # noqa: S608
+        "select count(*) as groups, sum(n) as n_rows, sum(cost) as cost, "
         f"sum(case when {nulls} then n else 0 end) as without_key from costs",
         {"costs": costs},
     )
@@ -122,14 +139,13 @@ def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
 
 
 def _cut(
-    frames: FrameEngine, staging: Staging, frame: Frame, plan: Frame, *, part: str, by: tuple[str, ...], order: str
+    frames: FrameEngine, staging: Staging, part: Part, plan: Frame, *, name: str, by: tuple[str, ...]
 ) -> dict[int, pa.Schema]:
     """Write the part's file of every pack that has rows in it; return their schemas by pack."""
-    written = {}
-    keys = ", ".join(by)
-    query = f"select s.*, p.pack from s join p using ({keys}) order by pack, {keys}, {order}"  # noqa: S608
-    for pack, table in by_pack(frames.to_arrow(frames.sql(query, {"s": frame, "p": plan}))):
-        path = staging.pack_file(part, pack)
+    keys, written = ", ".join(by), dict[int, pa.Schema]()
+    query = f"select s.*, p.pack from s join p using ({keys}) order by pack, {keys}, {part.order}"
+    for pack, table in by_pack(frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))):
+        path = staging.pack_file(name, pack)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
         written[pack] = table.schema

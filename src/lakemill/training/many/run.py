@@ -12,6 +12,7 @@ from lakemill.engines.process import Failure
 from lakemill.engines.tasks import Outcome, Task
 from lakemill.training.many.commit import Committer
 from lakemill.training.many.groups import Manifest, Phase, fit_pack
+from lakemill.training.many.packs import Packs
 from lakemill.training.many.staging import Staging
 from lakemill.workspace import Workspace
 
@@ -43,10 +44,9 @@ def run_phase(
     phase: Phase,
     *,
     staging: Staging,
-    packs: Sequence[int],
+    packs: Packs,
     tables: Mapping[str, str],
     training: str,
-    total: int,
     each: Resources,
     item_seconds: float | None,
 ) -> PhaseSummary:
@@ -61,11 +61,11 @@ def run_phase(
     committer.recover()
     summary = PhaseSummary()
     for outcome in _outcomes(
-        workspace, phase, staging=staging, packs=packs, each=each, item_seconds=item_seconds
+        workspace, phase, staging=staging, packs=packs.numbers, each=each, item_seconds=item_seconds
     ):
         summary = _add(summary, outcome)
         committer.add(outcome.value.pack)
-        workspace.emit(_progress(phase, summary, total))
+        workspace.emit(_progress(phase, summary, packs.groups))
     committer.flush()
     return summary
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from lakemill import features
 from lakemill.core.records import TableRef, content_hash
-from lakemill.engines.frames import Frame
 from lakemill.training.many.commit import FAILURES
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.groups import Phase
-from lakemill.training.many.packs import write_packs
+from lakemill.training.many.packs import Packs, Part, write_packs
 from lakemill.training.many.run import PhaseSummary, run_phase
 from lakemill.training.many.staging import Staging
 from lakemill.workspace import Workspace
@@ -39,36 +38,33 @@ class Session:
         self.refs = features.table_refs(workspace, definition.training_set)
         self.id = identity(definition, self.refs, workspace.context.run_id)
         self.staging = Staging(Path(workspace.folder("staging", self.id)))
-        self.packs: tuple[int, ...] = ()
+        self.packs = Packs(numbers=(), groups=0)
 
     def table(self, output: str) -> str:
         """Return the name of the table of an output."""
         return f"{self.definition.registered_model}_{output}"
 
-    def prepare(self, parts: Mapping[str, Frame], *, cost: str) -> None:
-        """Cut the input into packs; a table name stands for its frame."""
-        definition, tasks = self.definition, self.workspace.tasks
+    def prepare(self, parts: Mapping[str, Part], *, cost: str) -> Packs:
+        """Cut the input into packs; return them."""
         self.packs = write_packs(
             self.workspace.frames,
             self.staging,
             parts=parts,
-            by=definition.keys,
-            order=definition.time,
+            by=self.definition.keys,
             cost=cost,
-            slots=tasks.slots(definition.resources),
+            slots=self.workspace.tasks.slots(self.definition.resources),
         )
+        return self.packs
 
-    def run(self, phase: Phase, *, total: int) -> PhaseSummary:
+    def run(self, phase: Phase) -> PhaseSummary:
         """Run a phase over all packs and commit what comes of it."""
-        outputs = (*phase.outputs, FAILURES)
         return run_phase(
             self.workspace,
             phase,
             staging=self.staging,
             packs=self.packs,
-            tables={output: self.table(output) for output in outputs},
+            tables={output: self.table(output) for output in (*phase.outputs, FAILURES)},
             training=self.id,
-            total=total,
             each=self.definition.resources,
             item_seconds=self.definition.item_seconds,
         )

@@ -85,9 +85,19 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @staticmethod
+    def part(name: str) -> str:
+        """Return where the files of an input part are, relative to the folder."""
+        return f"packs/{name}/{{pack:06d}}.parquet"
+
+    @staticmethod
+    def output(phase: str, name: str) -> str:
+        """Return where the files of a phase's output are, relative to the folder."""
+        return f"results/{phase}/{{pack:06d}}/{name}.parquet"
+
     def pack_file(self, part: str, pack: int) -> Path:
         """Return the input file of a pack."""
-        return self.root / "packs" / part / f"{pack:06d}.parquet"
+        return self.root / self.part(part).format(pack=pack)
 
     @contextmanager
     def spool(self, phase: str, pack: int) -> Iterator[Spool]:

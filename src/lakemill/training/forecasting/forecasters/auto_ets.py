@@ -20,7 +20,7 @@ class AutoETSForecaster(StatsForecaster):
 
     kind = "auto_ets"
     classes = frozenset({SMOOTH, ERRATIC})
-    min_observations = 24
+    min_observations = 60
 
     def model(self, season: int) -> Any:
         """Return the unfitted model."""

@@ -18,6 +18,7 @@ class CrostonSBAForecaster(StatsForecaster):
     """Croston's method with the bias correction of Syntetos and Boylan."""
 
     kind = "croston_sba"
+    min_observations = 6
 
     def model(self, season: int) -> Any:  # noqa: ARG002
         """Return the unfitted model."""

@@ -18,7 +18,7 @@ class IMAPAForecaster(StatsForecaster):
     """Forecasts of temporally aggregated demand, averaged."""
 
     kind = "imapa"
-    min_observations = 2
+    min_observations = 6
 
     def model(self, season: int) -> Any:  # noqa: ARG002
         """Return the unfitted model."""

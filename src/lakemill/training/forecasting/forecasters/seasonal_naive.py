@@ -18,6 +18,7 @@ class SeasonalNaiveForecaster(StatsForecaster):
     """The last season again."""
 
     kind = "seasonal_naive"
+    min_observations = 6
 
     def model(self, season: int) -> Any:
         """Return the unfitted model."""

@@ -21,4 +21,4 @@ class TSBForecaster(StatsForecaster):
 
     def model(self, season: int) -> Any:  # noqa: ARG002
         """Return the unfitted model."""
-        return TSB(alpha_d=0.2, alpha_p=0.1)
+        return TSB(alpha_d=0.1, alpha_p=0.1)

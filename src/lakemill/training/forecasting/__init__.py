@@ -1,0 +1,5 @@
+"""Forecasts of many series: backtested, mixed, with intervals."""
+
+from lakemill.training.forecasting.definition import Forecasting
+
+__all__ = ["Forecasting"]
