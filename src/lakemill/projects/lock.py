@@ -98,3 +98,15 @@ class RunnerLock:
             return Holder(**json.load(self._file))
         except ValueError:  # it is about to sign
             return Holder()
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a live runner holds the lock on a file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

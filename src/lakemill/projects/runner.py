@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -15,9 +16,9 @@ from lakemill.core.records import utc_now
 from lakemill.metadata import Database
 from lakemill.projects.graph import FAILURES, RunStatus
 from lakemill.projects.load import current_user, find_job, parse_value
-from lakemill.projects.lock import Holder, RunnerLock
+from lakemill.projects.lock import Holder, RunnerLock, is_held
 from lakemill.projects.project import Project
-from lakemill.projects.runs import JobRun, Order, RunStore
+from lakemill.projects.runs import JobRun, Order, RunStore, without_runner
 from lakemill.projects.targets import state_folder
 from lakemill.workspace.settings import WorkspaceSettings
 
@@ -66,8 +67,7 @@ def run_job(
         If the run failed; its cause holds the traceback of the user's code.
     """
     order = _order(project, job, parameters)
-    path = state_folder(project.settings) / "runner.lock"
-    with closing(Database(project.settings.metadata)) as database, RunnerLock(path) as lock:
+    with closing(Database(project.settings.metadata)) as database, RunnerLock(_lock_file(project)) as lock:
         store = RunStore(database)
         run_id = "" if lock.take() else _queue(project, order, store=store, lock=lock, emit=emit)
         store.interrupt()  # the lock is ours, so whoever was at work is dead
@@ -88,9 +88,14 @@ def jobs_url(settings: WorkspaceSettings) -> str:
 
 
 def runs(project: Project, *, limit: int = 20) -> tuple[JobRun, ...]:
-    """Return the newest runs of a project's jobs in its workspace, newest first."""
+    """Return the newest runs of jobs in a project's workspace, newest first."""
     with closing(Database(project.settings.metadata)) as database:
-        return RunStore(database).newest(limit)
+        found = RunStore(database).newest(limit)
+    return found if is_held(_lock_file(project)) else tuple(without_runner(run) for run in found)
+
+
+def _lock_file(project: Project) -> Path:
+    return state_folder(project.settings) / "runner.lock"
 
 
 def _order(project: Project, key: str, given: Mapping[str, Any]) -> Order:

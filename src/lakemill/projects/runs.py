@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -111,6 +111,14 @@ class Order:
         """Name of the work: the same for orders that differ in nothing that tasks receive."""
         own = {task.task_key: dict(task.parameters) for task in self.definition.tasks if task.parameters}
         return content_hash([self.job, self.target, dict(self.parameters), own])
+
+
+def without_runner(run: JobRun) -> JobRun:
+    """Return a run as it is when no runner lives: what was at work is interrupted."""
+    if run.status != "running":
+        return run
+    tasks = tuple(replace(task, status="interrupted") if task.status == "running" else task for task in run.tasks)
+    return replace(run, status="interrupted", tasks=tasks)
 
 
 class RunStore:
