@@ -33,7 +33,7 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except (typer.Exit, typer.TyperException, BrokenPipeError):
             raise
-        except (Exception, KeyboardInterrupt) as error:
+        except Exception as error:
             fault = fault_of(error)
             if ctx.params.get("as_json"):
                 print_json({"error": fault})

@@ -37,7 +37,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
-def fault_of(error: BaseException) -> Fault:
+def fault_of(error: Exception) -> Fault:
     """Return what to say of an error.
 
     Examples
@@ -50,15 +50,13 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, LakemillError):
         code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.ERROR)
         return _fault(error, error.message, hint=error.hint, code=code)
-    if isinstance(error, KeyboardInterrupt):
-        return _fault(error, "interrupted", hint="", code=ExitCode.INTERRUPTED)
     if isinstance(error, OSError):
         return _fault(error, _said(error), hint=_remedy(error), code=ExitCode.ERROR)
     message = f"unexpected {type(error).__name__}: {error}"
     return _fault(error, message, hint="run again with --debug, and report it", code=ExitCode.BUG)
 
 
-def _fault(error: BaseException, message: str, *, hint: str, code: ExitCode) -> Fault:
+def _fault(error: Exception, message: str, *, hint: str, code: ExitCode) -> Fault:
     return Fault(type=type(error).__name__, message=message, hint=hint, exit_code=int(code))
 
 

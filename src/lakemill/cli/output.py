@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -61,9 +62,14 @@ def table(*columns: str, right: Sequence[str] = (), wrap: Sequence[str] = ()) ->
     return made
 
 
-def show(made: Table, *, empty: str = "") -> None:
-    """Write a table to standard output, and an empty line after it; instead of no rows, say `empty`."""
-    console().print(made if made.rows or not empty else empty, end="\n\n")
+def show(*sections: Table | str) -> None:
+    """Write tables and texts to standard output, an empty line between them; tables without rows are left out."""
+    terminal = console()
+    told = [section for section in sections if isinstance(section, str) or section.rows]
+    for number, section in enumerate(told):
+        if number:
+            terminal.print()
+        terminal.print(section, soft_wrap=isinstance(section, str))
 
 
 def fields(pairs: Iterable[tuple[str, Any]]) -> Table:
@@ -73,7 +79,7 @@ def fields(pairs: Iterable[tuple[str, Any]]) -> Table:
     made.columns[0].style, made.columns[0].no_wrap = "dim", True
     for name, value in pairs:
         if value not in (None, "", (), []):
-            made.add_row(name, value if isinstance(value, str) else str(value))
+            made.add_row(name, str(value) if isinstance(value, Path) else value)
     return made
 
 

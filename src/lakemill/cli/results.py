@@ -33,7 +33,8 @@ def status(text: str) -> Text:
 
 def took(run: JobRun | TaskRun) -> str:
     """Return how long it took, or has taken so far; nothing if it has not begun."""
-    return _span(run.started_at, run.ended_at or (utc_now() if run.status == "running" else None))
+    skipped = run.status in {"excluded", "upstream_failed"}
+    return "" if skipped else _span(run.started_at, run.ended_at or (utc_now() if run.status == "running" else None))
 
 
 def task_table(run: JobRun) -> Table:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,10 +12,10 @@ import typer
 from lakemill.cli.command import debugging, tell
 from lakemill.cli.exits import fault_of
 from lakemill.cli.options import EngineOption, JobArgument, JsonOption, SetOption, TargetOption, settings
-from lakemill.cli.output import fields, print_json, show
+from lakemill.cli.output import fields, print_json, print_lines, show
 from lakemill.cli.progress import watch
 from lakemill.cli.reports import newest_report
-from lakemill.cli.results import task_table, took
+from lakemill.cli.results import status, task_table, took
 from lakemill.core.errors import TaskError
 
 if TYPE_CHECKING:
@@ -45,11 +48,21 @@ def run(
     if as_json:
         print_json({"run": done, "report": report, "error": fault})
     else:
-        show(task_table(done))
-        show(fields([("run", f"{done.run_id}  {took(done)}"), ("report", str(report or ""))]))
+        facts = [("run", done.run_id), ("state", status(done.status)), ("time", took(done)), ("report", report)]
+        show(task_table(done), fields(facts))
     if error is not None and fault is not None:
         tell(fault, error=error, debug=debugging(ctx))
         raise typer.Exit(fault.exit_code)
+
+
+@contextmanager
+def _polite() -> Iterator[None]:
+    """End at SIGTERM as at Ctrl-C: the terminal is put right, the tasks are stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _carry_out(project: Project, job: str, *, fresh: bool) -> tuple[JobRun, TaskError | None]:
@@ -58,8 +71,11 @@ def _carry_out(project: Project, job: str, *, fresh: bool) -> tuple[JobRun, Task
 
     tasks = [task.task_key for task in find_job(project, job).tasks]
     try:
-        with watch(tasks) as emit:
+        with _polite(), watch(tasks) as emit:
             return run_job(project, job, emit=emit, resume=not fresh), None
+    except KeyboardInterrupt:
+        print_lines("interrupted", "finished tasks are kept; the same command goes on with the rest", style="yellow")
+        raise
     except TaskError as error:
         failed = next((done for done in runs(project) if done.run_id in error.message), None)
         if failed is None:

@@ -51,24 +51,19 @@ def _list(found: Sequence[JobRun]) -> None:
         done = len({task.task_key for task in run.tasks if task.status == "success"})
         begun = ago(run.started_at or run.created_at)
         made.add_row(run.run_id, run.job, run.target, status(run.status), took(run), str(done), begun)
-    show(made, empty="no runs yet: `lakemill run JOB` makes one")
+    show(made if found else "no runs yet: `lakemill run JOB` makes one")
 
 
 def _show(run: JobRun) -> None:
     values = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
-    show(
-        fields(
-            [
-                ("run", run.run_id),
-                ("job", f"{run.job} in target {run.target}"),
-                ("state", status(run.status)),
-                ("time", took(run)),
-                ("begun", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC by {run.user}" if run.started_at else ""),
-                ("parameters", values),
-            ]
-        )
-    )
-    show(task_table(run))
-    for task in run.tasks:
-        if task.error:
-            show(fields([(f"{task.task_key} log", task.log)]))
+    begun = f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC by {run.user}" if run.started_at else ""
+    facts = [
+        ("run", run.run_id),
+        ("job", f"{run.job} in target {run.target}"),
+        ("state", status(run.status)),
+        ("time", took(run)),
+        ("begun", begun),
+        ("parameters", values),
+        *((f"log of {task.task_key}", task.log) for task in run.tasks if task.error),
+    ]
+    show(fields(facts), task_table(run))

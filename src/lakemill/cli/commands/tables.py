@@ -87,7 +87,7 @@ def _list(found: Sequence[_Found]) -> None:
     for each in found:
         keys = ", ".join(each.info.primary_keys)
         made.add_row(each.info.name, str(each.ref.version), str(len(each.ref.columns)), keys, each.info.comment)
-    show(made, empty="no tables yet: a job makes them (`lakemill run JOB`)")
+    show(made if found else "no tables yet: a job makes them (`lakemill run JOB`)")
 
 
 def _show(found: _Found) -> None:
@@ -102,12 +102,8 @@ def _show(found: _Found) -> None:
         ("created", f"{info.created_at:%Y-%m-%d %H:%M} UTC by {info.created_by}"),
         ("location", info.location),
     ]
-    show(fields(facts))
-    show(_columns(found.ref))
-    show(_history(found.history))
-    if found.lineage:
-        show(_lineage(found.lineage))
-    show(_rows(found), empty="no rows")
+    rows = _rows(found) if found.rows else "no rows"
+    show(fields(facts), _columns(found.ref), _history(found.history), _lineage(found.lineage), rows)
 
 
 def _columns(ref: TableRef) -> Table:

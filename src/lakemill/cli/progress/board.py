@@ -117,7 +117,7 @@ class Board:
         if event.kind == "progress":
             self._sample(stage)
         if event.kind == "end":
-            self._finish(stage)
+            self._finish(stage, failed=bool(event.failed) and not stage.depth)  # in a stage, units fail
 
     def _sample(self, stage: Stage) -> None:
         now = self.clock()
@@ -127,8 +127,10 @@ class Board:
         while len(stage.samples) > 2 and stage.samples[1][0] < now - RATE_WINDOW_SECONDS:
             stage.samples.popleft()
 
-    def _finish(self, stage: Stage) -> None:
+    def _finish(self, stage: Stage, *, failed: bool) -> None:
         for other in self._stages.values():
             within = other is stage or other.key.startswith(f"{stage.key}/")
             if within and other.state == "running":
                 other.state, other.ended = "ended", self.clock()
+        if failed:
+            stage.state = "failed"

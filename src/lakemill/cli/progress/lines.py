@@ -37,7 +37,9 @@ class Lines:
             text = self._text(event, stage)
             if text:
                 elapsed = self._board.clock() - self._started
-                self._stream.write(f"{elapsed:7.1f} s  {f'{stage.key}: ' if stage.key else ''}{text}\n")
+                who = f"{stage.key}: " if stage.key else ""
+                body = text.replace("\n", f"\n{'':11}")
+                self._stream.write(f"{elapsed:7.1f} s  {who}{body}\n")
                 self._stream.flush()
 
     def _text(self, event: Event, stage: Stage) -> str:

@@ -19,7 +19,8 @@ from lakemill.core.events import Event
 REFRESHES_PER_SECOND: Final = 8
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ICONS: Final[dict[State, tuple[str, str]]] = {"waiting": ("·", "dim"), "ended": ("✓", "green"), "failed": ("✗", "red")}
-_FACTS_WIDTH: Final = 54
+_FACTS_WIDTH: Final = 46
+_MARGIN: Final = 4  # room for the ^C that a terminal writes itself
 _SHARE_WIDTH: Final = 7
 _BAR_WIDTHS: Final = (6, 24)
 _TIME_WIDTH: Final = 12
@@ -85,7 +86,7 @@ class Drawing:
         """Draw the board as it stands."""
         del console
         height = options.height or options.size.height
-        yield Text("\n").join(rows(self._board, width=options.max_width, height=height - 2))
+        yield Text("\n").join(rows(self._board, width=options.max_width - _MARGIN, height=height - 2))
 
 
 def rows(board: Board, *, width: int, height: int) -> list[Text]:
@@ -123,12 +124,15 @@ def _middle(stage: Stage, now: float, *, width: int) -> Text:
     if stage.state == "waiting":
         return Text("")
     if stage.state != "running":
-        return Text(stage.text or ended(stage), "red" if stage.state == "failed" else "dim" if stage.depth else "")
+        return Text(
+            stage.text.partition("\n")[0] or ended(stage),
+            "red" if stage.state == "failed" else "dim" if stage.depth else "",
+        )
     bar = Text()
     if stage.total:
         room = width - _FACTS_WIDTH - _SHARE_WIDTH
         bar = _bar(stage.done / stage.total, width=min(max(room, _BAR_WIDTHS[0]), _BAR_WIDTHS[1]))
-    told = Text(facts(stage, now, width=width - bar.cell_len) or stage.text)
+    told = Text(facts(stage, now, width=width - bar.cell_len) or stage.text.partition("\n")[0])
     told.highlight_regex(r"[\d,]+ failed", "red")
     return bar.append_text(told)
 
