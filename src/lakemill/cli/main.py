@@ -8,6 +8,7 @@ import typer
 
 from lakemill.cli.command import DEBUG, Command, Group, remember_debug
 from lakemill.cli.commands.init import init
+from lakemill.cli.commands.models import models
 from lakemill.cli.commands.report import report
 from lakemill.cli.commands.run import run
 from lakemill.cli.commands.runs import runs
@@ -23,7 +24,7 @@ _CODES: Final = (
 app = typer.Typer(
     cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", epilog=_CODES
 )
-for function in (init, validate, run, runs, tables, report, schema):
+for function in (init, validate, run, runs, tables, models, report, schema):
     app.command(cls=Command)(function)
 
 
