@@ -14,6 +14,16 @@ _HOMES = {
     "ClusterSpec": "lakemill.core.records",
     "open": "lakemill.projects",
     "Workspace": "lakemill.workspace",
+    "Frame": "lakemill.engines.frames",
+    "features": "lakemill.features",
+    "FeatureLookup": "lakemill.features",
+    "TrainingSet": "lakemill.features",
+    "BetterThan": "lakemill.registry",
+    "ManyTraining": "lakemill.training.many",
+    "GroupResult": "lakemill.training.many",
+    "train": "lakemill.training.many",
+    "Forecasting": "lakemill.training.forecasting",
+    "forecasting_report": "lakemill.training.forecasting",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
@@ -22,7 +32,8 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lakemill' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return home if _HOMES[name].endswith(f".{name}") else getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -49,7 +49,9 @@ class Slot(Generic[Base]):
             raise ConfigError(f"no kind {kind!r} in {self.package}", hint=nearest(kind, self.kinds()))
         try:
             return self._load(kind)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("lakemill"):
+                raise  # a fault of ours, not a package that the user lacks
             raise MissingExtraError(
                 f"kind {kind!r} of {self.package} needs a package that is not installed: {error}",
                 hint=f"pip install 'lakemill[{kind}]'",

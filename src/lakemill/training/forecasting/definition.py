@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from lakemill.core.errors import ConfigError, nearest
 from lakemill.core.records import record
 from lakemill.training.forecasting.forecasters import FORECASTERS
@@ -38,6 +40,9 @@ class Forecasting:
     ConfigError
         If a number is impossible or a forecaster unknown.
     """
+
+    trained_by: ClassVar[str] = "lakemill.training.forecasting.train"
+    """The module that knows how; named, not imported, for it needs the forecasting libraries."""
 
     horizon: int
     calendar: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,18 +16,20 @@ from lakemill import features
 from lakemill.catalog import CommitKey
 from lakemill.core.errors import EngineError
 from lakemill.core.events import Event
-from lakemill.core.records import Resources
+from lakemill.core.records import Resources, to_json
 from lakemill.engines.frames import Frame
 from lakemill.engines.tasks import Task
+from lakemill.training.forecasting.accuracy import WRMSSE, accuracy_by_method, evaluation
 from lakemill.training.forecasting.definition import GLOBAL, LEVELS, Forecasting
 from lakemill.training.forecasting.global_model import GlobalFit, fit_global
 from lakemill.training.forecasting.panel import Panel
 from lakemill.training.forecasting.pool import learn
-from lakemill.training.forecasting.series import Learnt, backtest, fit_series
+from lakemill.training.forecasting.series import MIX, Learnt, backtest, fit_series
 from lakemill.training.many.groups import Phase
 from lakemill.training.many.packs import Packs, Part
 from lakemill.training.many.session import Session
 from lakemill.training.many.staging import Staging
+from lakemill.training.many.train import Fitted, data_of
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -68,6 +71,21 @@ HOLDOUT: Final = pa.schema(
         *((f"{side}_{level}", pa.float64()) for level in LEVELS for side in ("lower", "upper")),
     ]
 )
+
+
+def fit_groups(session: Session) -> Fitted:
+    """Fit every series of a session whose definition declares a `Forecasting`."""
+    fit: Forecasting = session.definition.fit
+    learnt = Forecasts(session).run()
+    accuracy = accuracy_by_method(session)
+    data = f"{data_of(session)}, last {fit.horizon} days"
+    measured = {name: evaluation(accuracy, name, data=data) for name in (MIX, *fit.forecasters)}
+    return Fitted(
+        evaluations={WRMSSE: measured[MIX]},
+        baselines={WRMSSE: measured["seasonal_naive"]} if "seasonal_naive" in measured else {},
+        texts={"learnt.json": to_json({"members": fit.members, "learnt": learnt}), "accuracy.json": to_json(accuracy)},
+        example=lambda key: pd.DataFrame([dict(zip(session.definition.keys, key, strict=True))]),
+    )
 
 
 class Forecasts:

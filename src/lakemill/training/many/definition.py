@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any
 
 import pandas as pd
@@ -12,8 +13,6 @@ from lakemill.core.errors import ConfigError
 from lakemill.core.records import Resources, record
 from lakemill.features import TrainingSet
 from lakemill.registry import BetterThan
-
-_NOTHING: Mapping[str, Any] = {}
 
 
 @record
@@ -31,8 +30,8 @@ class GroupResult:
     """
 
     model: Any = None
-    metrics: Mapping[str, float] = _NOTHING
-    tables: Mapping[str, pd.DataFrame] = _NOTHING
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 GroupFunction = Callable[[pd.DataFrame], Any]
@@ -74,7 +73,7 @@ class ManyTraining:
     time: str
     fit: Any
     registered_model: str
-    outputs: Mapping[str, Mapping[str, str]] = _NOTHING
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gate: BetterThan | None = None
     resources: Resources = Resources()
     item_seconds: float | None = 300.0

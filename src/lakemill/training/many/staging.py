@@ -14,6 +14,7 @@ import pickle
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -27,7 +28,7 @@ class Finished:
     """The result of one group: its rows by output table, or why there are none."""
 
     key: tuple[Any, ...]
-    rows: Mapping[str, Mapping[str, Any]] = {}
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failure: Failure | None = None
     seconds: float = 0.0
 

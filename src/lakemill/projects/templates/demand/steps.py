@@ -120,10 +120,10 @@ def calendar(past: list) -> pa.Table:
 def features(ws: lm.Workspace) -> str:
     """What was known of each product on the morning of each day, in units of its usual daily change."""
     lm.features.write_table(
-        ws, "main.retail.demand_features", known_in_the_morning(ws), keys=["product"], timeseries_column="day"
+        ws, "main.retail.demand_features", known_in_the_morning(ws), primary_keys="product", timeseries_column="day"
     )
     lm.features.write_table(
-        ws, "main.retail.weekday_features", known_of_weekdays(ws), keys=["product", "weekday"], timeseries_column="day"
+        ws, "main.retail.weekday_features", known_of_weekdays(ws), primary_keys=("product", "weekday"), timeseries_column="day"
     )
     rows = count(ws, "main.retail.demand_features") + count(ws, "main.retail.weekday_features")
     return f"{rows:,} rows in two feature tables"

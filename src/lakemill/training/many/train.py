@@ -1,0 +1,244 @@
+"""Train many models and register them as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from lakemill import features
+from lakemill.core.errors import TaskError
+from lakemill.core.events import Event
+from lakemill.core.records import record, to_json
+from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, ModelVersion, Run, decide
+from lakemill.training.many.artifact import GroupModels, write_models
+from lakemill.training.many.definition import ManyTraining
+from lakemill.training.many.functions import ROWS, fit_phase
+from lakemill.training.many.groups import Key, read_groups
+from lakemill.training.many.packs import Part
+from lakemill.training.many.session import Session
+from lakemill.workspace import Workspace, execute
+
+MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
+PYFUNC = Path(__file__).with_name("pyfunc.py")
+
+
+UNOPPOSED = Decision(passed=True, reason="the first version: there is nothing to compare it with")
+
+
+@record
+class Fitted:
+    """What fitting came to, before it is registered.
+
+    Parameters
+    ----------
+    evaluations
+        The figures by metric.
+    baselines
+        What stands in for a champion while there is none, by metric.
+    texts
+        Files to keep with the run, by name.
+    example
+        From the key of a group to rows that its model can predict.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    example: Callable[[Key], pd.DataFrame]
+    baselines: Mapping[str, Evaluation] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+@record
+class Trained:
+    """What a training came to."""
+
+    training: str
+    version: ModelVersion
+    groups: int
+    failed: int
+    decision: Decision | None = None
+
+
+def train(workspace: Workspace, definition: ManyTraining) -> Trained:
+    """Train a model for every group and register them all as one version.
+
+    Groups that fail stand in the table ``<registered_model>_failures`` and stop nobody else. A
+    training that was killed goes on where it was; one that is done is not done again.
+
+    Parameters
+    ----------
+    workspace
+        Where the tables, engines and models are.
+    definition
+        What to train.
+
+    Raises
+    ------
+    TaskError
+        If no group could be fitted.
+    NotFoundError, SchemaError
+        If the training set does not fit the definition.
+    """
+    session = Session(workspace, definition)
+    known = workspace.models.find(definition.registered_model, training=session.id)
+    if known is None:
+        fitted = fit_groups(session)
+        known = _register(session, fitted)
+    decision = _promote(workspace, definition, known)
+    trained = _trained(session, known, decision)
+    session.staging.remove()
+    return trained
+
+
+@execute.register
+def _(target: ManyTraining, workspace: Workspace) -> str:
+    trained = train(workspace, target)
+    name, number = trained.version.name, trained.version.version
+    text = f"{name} version {number}: {trained.groups - trained.failed:,} models, {trained.failed:,} failed"
+    if trained.decision is not None:
+        text += f"; {'promoted' if trained.decision.passed else 'not promoted'}: {trained.decision.reason}"
+    return text
+
+
+def fit_groups(session: Session) -> Fitted:
+    """Fit every group: call a fit function on each, or let a declaration's own module do it."""
+    fit = session.definition.fit
+    if not callable(fit):
+        fitted: Fitted = import_module(fit.trained_by).fit_groups(session)
+        return fitted
+    rows = features.load(session.workspace, session.definition.training_set)
+    session.prepare({ROWS: Part(frame=rows, order=session.definition.time)}, cost="count(*)")
+    session.run(fit_phase(session.definition))
+    return Fitted(evaluations=_mean_metrics(session), example=partial(_rows_of, session))
+
+
+def _rows_of(session: Session, key: Key) -> pd.DataFrame:
+    """Return the first rows of a group."""
+    phase = fit_phase(session.definition)
+    for pack in session.packs.numbers:
+        for group in read_groups(phase, session.staging, pack):
+            if group.key == key:
+                return group.frame(ROWS).head()
+    raise LookupError(key)
+
+
+def _mean_metrics(session: Session) -> dict[str, Evaluation]:
+    """Return the mean of each metric over groups."""
+    query = "select metric, avg(value) as value, count(value) as n from m where training = '{}' group by metric"
+    workspace = session.workspace
+    frame = workspace.sql(query.format(session.id), m=session.table("metrics"))
+    return {
+        row["metric"]: Evaluation(metric=row["metric"], value=row["value"], n=row["n"], data=data_of(session))
+        for row in workspace.frames.to_arrow(frame).read_all().to_pylist()
+    }
+
+
+def data_of(session: Session) -> str:
+    """Say what a training was measured on."""
+    return f"{session.refs[0].name} version {session.refs[0].version}"
+
+
+def _register(session: Session, fitted: Fitted) -> ModelVersion:
+    """Write the artifact and the run, and register the version."""
+    workspace, definition = session.workspace, session.definition
+    workspace.emit(Event(kind="note", text="registering the models"))
+    with (
+        TemporaryDirectory(prefix="lakemill-models-") as folder,
+        workspace.models.start_run(
+            definition.registered_model, inputs=session.refs, tags={TRAINING: session.id, **_engines(workspace)}
+        ) as run,
+    ):
+        models, layout = Path(folder) / "models.sqlite", Path(folder) / "layout.json"
+        count = write_models(models, _models(session))
+        if not count:
+            raise TaskError("no group could be fitted", hint=f"see table {session.table('failures')}")
+        layout.write_text(json.dumps({"by": definition.keys}))
+        artifacts = {"models": str(models), "layout": str(layout)}
+        _log(run, session, fitted, count)
+        from lakemill.training.many.many_model import signature_of  # MLflow takes a second to import
+
+        return workspace.models.register(
+            run,
+            name=definition.registered_model,
+            code=PYFUNC,
+            artifacts=artifacts,
+            signature=signature_of(artifacts, fitted.example(GroupModels(models).keys()[0])),
+            pip_requirements=["lakemill"],
+            tags=_tags(session, fitted, count),
+        )
+
+
+def _models(session: Session) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    for pack in session.packs.numbers:
+        table = pq.ParquetFile(session.staging.result("fit", pack) / "models.parquet")
+        for batch in table.iter_batches(columns=[*session.definition.keys, "model"]):
+            yield from _keyed(batch.to_pydict(), session.definition.keys)
+
+
+def _keyed(columns: dict[str, list[Any]], by: tuple[str, ...]) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    for number, model in enumerate(columns["model"]):
+        yield tuple(columns[name][number] for name in by), model
+
+
+def _log(run: Run, session: Session, fitted: Fitted, count: int) -> None:
+    run.log_params({"by": ", ".join(session.definition.keys), "training": session.id, "models": count})
+    run.log_metrics({name: evaluation.value for name, evaluation in fitted.evaluations.items()})
+    for name, text in {"definition.json": to_json(session.definition), **fitted.texts}.items():
+        run.log_text(text, name)
+
+
+def _engines(workspace: Workspace) -> dict[str, str]:
+    settings = workspace.settings
+    return {"lakemill.engine.frames": settings.frames.kind, "lakemill.engine.tasks": settings.tasks.kind}
+
+
+def _tags(session: Session, fitted: Fitted, count: int) -> dict[str, str]:
+    tags = {TRAINING: session.id, MODELS: str(count), FAILED: str(session.packs.groups - count)}
+    gate = session.definition.gate
+    if gate is not None and gate.metric in fitted.evaluations:
+        tags[EVALUATION] = to_json(fitted.evaluations[gate.metric])
+        if gate.metric in fitted.baselines:
+            tags[BASELINE] = to_json(fitted.baselines[gate.metric])
+    return tags
+
+
+def _promote(workspace: Workspace, definition: ManyTraining, version: ModelVersion) -> Decision | None:
+    """Let the gate compare the version with its opponent, and move the aliases."""
+    gate, models = definition.gate, workspace.models
+    if gate is None:
+        return None
+    if (earlier := models.decision(version)) is not None:
+        return earlier
+    challenger = models.evaluation(version)
+    if challenger is None:
+        raise TaskError(
+            f"{version.uri} was not measured by {gate.metric}", hint="let the fit function return that metric"
+        )
+    opponent = _opponent(workspace, version, alias=gate.opponent)
+    decision = decide(gate, challenger, opponent) if opponent else UNOPPOSED
+    models.promote(version, decision)
+    return decision
+
+
+def _opponent(workspace: Workspace, version: ModelVersion, *, alias: str) -> Evaluation | None:
+    """Return the evaluation of the alias' version; while no version has it, the baseline's."""
+    models = workspace.models
+    for other in models.versions(version.name):
+        if alias in other.aliases and (known := models.evaluation(other)) is not None:
+            return known
+    baseline = version.tags.get(BASELINE)
+    return Evaluation(**json.loads(baseline)) if baseline else None
+
+
+def _trained(session: Session, version: ModelVersion, decision: Decision | None) -> Trained:
+    models = int(version.tags[MODELS])
+    failed = int(version.tags[FAILED])
+    return Trained(training=session.id, version=version, groups=models + failed, failed=failed, decision=decision)
