@@ -18,6 +18,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from dbos import DBOS, DBOSClient
+from sqlalchemy import make_url
+from sqlalchemy.exc import DatabaseError
+
+from lakemill.core.errors import StorageError
 
 APPLICATION: Final = "lakemill"
 VERSION: Final = "1"
@@ -77,7 +81,8 @@ class Executor:
         """Start DBOS."""
         _ONE_AT_A_TIME.acquire()
         try:
-            self._launch()
+            with _storage_errors(self._url):
+                self._launch()
         except BaseException:
             self._shut_down()
             raise
@@ -109,9 +114,10 @@ class Executor:
             stop.set()
             self._ended.wait(_STOP_SECONDS)
             raise
-        if self._errors:
-            raise self._errors[0]
-        result: str = handle.get_result(polling_interval_sec=POLLING_SECONDS)
+        with _storage_errors(self._url):
+            if self._errors:
+                raise self._errors[0]
+            result: str = handle.get_result(polling_interval_sec=POLLING_SECONDS)
         return result
 
     def _launch(self) -> None:
@@ -165,12 +171,13 @@ class Executor:
 @contextmanager
 def _client(url: str) -> Iterator[DBOSClient]:
     logging.getLogger("dbos").setLevel(logging.CRITICAL)
-    DBOS.migrate(url)
-    client = DBOSClient(system_database_url=url, application_name=APPLICATION)
-    try:
-        yield client
-    finally:
-        client.destroy()
+    with _storage_errors(url):
+        DBOS.migrate(url)
+        client = DBOSClient(system_database_url=url, application_name=APPLICATION)
+        try:
+            yield client
+        finally:
+            client.destroy()
 
 
 def _empty(url: str) -> None:
@@ -179,3 +186,15 @@ def _empty(url: str) -> None:
         client.register_queue(_WORKING, polling_interval_sec=POLLING_SECONDS)
         left = client.list_workflows(status="ENQUEUED", queue_name=_WORKING)
         client.resume_workflows([workflow.workflow_id for workflow in left], queue_name=_WAITING)
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise StorageError(
+            f"state of jobs in {where}: {error.orig}",
+            hint="see to the disk or the database server, then run the job again: it goes on where it was",
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from lakemill.core.config import ConfigModel
 from lakemill.core.records import ClusterSpec, record
@@ -20,6 +20,8 @@ def _scalar(value: Any) -> Any:
         raise ValueError("expected text, a number, true or false")  # noqa: TRY004  pydantic places it
     return value
 
+
+_REFERENCE = {"type": "string", "pattern": r"\$\{[^}]+\}"}
 
 Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
@@ -57,8 +59,14 @@ class Storage(ConfigModel):
     """Folder or URI of MLflow artifacts."""
 
 
+def _name_master(schema: dict[str, Any]) -> None:
+    schema["properties"]["master"] = {"type": "string", "description": "The address, as Spark calls it."}
+
+
 class Cluster(ConfigModel):
     """An engine: started here, or connected to."""
+
+    model_config = ConfigDict(json_schema_extra=_name_master)
 
     kind: str = "local"
     """Engine kind: local, spark, ray."""
@@ -108,7 +116,7 @@ class Dependency(ConfigModel):
     task_key: str
     """The other task."""
     outcome: str | None = None
-    """The text that the other task must have returned; after any other, this task is excluded."""
+    """The text that the other task must have returned; after any other it counts as excluded."""
 
 
 class Task(ConfigModel):
@@ -169,7 +177,7 @@ class ProjectFile(ConfigModel):
     """A Lakemill project: lakemill.yml."""
 
     bundle: Bundle
-    """Who the project is."""
+    """Name of the project."""
     include: tuple[str, ...] = ()
     """Patterns of further files whose keys belong to this one."""
     variables: dict[Key, Variable] = Field(default={})
@@ -217,4 +225,16 @@ def json_schema() -> dict[str, Any]:
     ['bundle']
     """
     schema = TypeAdapter(ProjectFile).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_or_reference(schema)}
+
+
+def _or_reference(node: Any) -> Any:
+    """Let a reference stand where a number, a flag or a word of a list is asked for."""
+    if isinstance(node, list):
+        return [_or_reference(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") in ("integer", "number", "boolean") or "enum" in node:
+        told = {key: node[key] for key in ("title", "description", "default") if key in node}
+        return {**told, "anyOf": [{key: value for key, value in node.items() if key not in told}, _REFERENCE]}
+    return {key: _or_reference(value) for key, value in node.items()}

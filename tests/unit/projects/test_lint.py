@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,7 @@ def test_a_longer_circle_is_named_whole(tmp_path):
     )
     circle = faults(tmp_path, text).rsplit(": ", 1)[1].split(" -> ")
     assert circle[0] == circle[-1]
-    assert [
-        (one, other) in {("a", "b"), ("b", "c"), ("c", "a")} for one, other in zip(circle, circle[1:], strict=False)
-    ] == [True] * 3
+    assert [(one, other) in {("a", "b"), ("b", "c"), ("c", "a")} for one, other in pairwise(circle)] == [True] * 3
 
 
 def test_all_faults_of_all_rules_are_told_at_once(tmp_path):

@@ -198,7 +198,7 @@ def test_what_is_not_there_is_named_with_the_nearest(folder, monkeypatch):
         load_project(folder, target="prd")
     with pytest.raises(NotFoundError, match=r"no job 'demnd' in .*\n  hint: did you mean demand\?"):
         find_job(load_project(folder), "demnd")
-    with pytest.raises(NotFoundError, match="no file .*other/lakemill.yml"):
+    with pytest.raises(NotFoundError, match=r"no file .*other/lakemill\.yml"):
         load_project(folder / "other" / "lakemill.yml")
     monkeypatch.chdir(os.sep)
     with pytest.raises(NotFoundError, match=r"no lakemill\.yml in / or above"):
