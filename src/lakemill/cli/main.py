@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Final
 
 import typer
 
-from lakemill.cli.command import DEBUG, Command, Group, remember_debug
+from lakemill.cli.command import DEBUG, Command, Group, remember_debug, tell
 from lakemill.cli.commands.init import init
 from lakemill.cli.commands.models import models
 from lakemill.cli.commands.report import report
@@ -15,6 +16,7 @@ from lakemill.cli.commands.runs import runs
 from lakemill.cli.commands.schema import schema
 from lakemill.cli.commands.tables import tables
 from lakemill.cli.commands.validate import validate
+from lakemill.cli.exits import fault_of
 
 _CODES: Final = (
     "Exit codes: 0 done, 1 error, 2 wrong usage or project file, 3 the job failed, 4 the workspace is in use, "
@@ -38,7 +40,12 @@ def _version(asked: bool) -> None:
 
 def main() -> None:
     """Run the command with the arguments of this process."""
-    app(prog_name="lakemill")
+    try:
+        app(prog_name="lakemill")
+    except Exception as error:  # noqa: BLE001  even help may meet a full disk
+        fault = fault_of(error)
+        tell(fault, error=error, debug=DEBUG in sys.argv)
+        sys.exit(fault.exit_code)
 
 
 @app.callback()

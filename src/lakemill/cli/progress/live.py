@@ -117,7 +117,7 @@ def _row(stage: Stage, now: float, *, names: int, width: int) -> Text:
     line = Text.assemble((icon, style), " ", (name, "bold" if stage.state == "running" else ""), "  ", no_wrap=True)
     middle = _middle(stage, now, width=width - line.cell_len - _TIME_WIDTH)
     middle.truncate(width - line.cell_len - _TIME_WIDTH, overflow="ellipsis", pad=True)
-    return line.append_text(middle).append(time.rjust(_TIME_WIDTH - 1), "dim")
+    return line.append_text(middle).append(time.rjust(_TIME_WIDTH), "dim")
 
 
 def _middle(stage: Stage, now: float, *, width: int) -> Text:
