@@ -1,26 +1,23 @@
-"""The Parquet files that make up a Delta table at one version."""
+"""A Delta table at one version, if its data files alone say what it holds."""
 
 from __future__ import annotations
 
-import pyarrow as pa
 from deltalake import DeltaTable
 
-from lakemill.core.errors import UnsupportedError
-from lakemill.core.records import TableRef
+from lakemill.catalog.log import Log
+from lakemill.core.records import Context, TableRef
 
 
-def files_of(ref: TableRef) -> tuple[list[str], pa.Schema]:
-    """Return the files' URIs and the table's schema.
+def open_table(ref: TableRef) -> DeltaTable:
+    """Open a table at the version of `ref`.
 
     Raises
     ------
+    NotFoundError
+        If the table does not have that version.
     UnsupportedError
-        If the table is partitioned: its files lack the partition's columns.
+        If another writer has switched on what readers of plain Parquet files would miss.
+    StorageError
+        If its folder or log cannot be read.
     """
-    table = DeltaTable(ref.location, version=ref.version)
-    if partitions := table.metadata().partition_columns:
-        raise UnsupportedError(
-            f"table {ref.name} is partitioned by {', '.join(partitions)}, which only its writer can read fast",
-            hint="write it into a table of this catalog, which keeps rows together by statistics instead",
-        )
-    return table.file_uris(), pa.schema(table.schema().to_arrow())
+    return Log(ref.location, name=ref.name, context=Context(user="")).open(ref.version)

@@ -84,6 +84,10 @@ class FrameEngine(ABC):
         """Stream a frame to the driver as record batches."""
 
     @abstractmethod
+    def schema(self, frame: Frame) -> pa.Schema:
+        """Return the columns of a frame, in the types that tables have, without reading it."""
+
+    @abstractmethod
     def sql(self, query: str, frames: Mapping[str, Frame]) -> Frame:
         """Run a SELECT in the engine's SQL over the named frames."""
 
