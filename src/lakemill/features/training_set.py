@@ -1,0 +1,97 @@
+"""Training sets: a spine, and beside each row the features that were known at its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lakemill.catalog.schemas import quoted
+from lakemill.core.records import TableRef
+from lakemill.engines.frames import AsOf, Frame
+from lakemill.features.joins import Join, check_spine, column_types, plan
+from lakemill.features.records import TrainingSet, as_training_set
+from lakemill.features.tables import schema_of
+from lakemill.workspace import Workspace
+
+
+def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None = None) -> Frame:
+    """Return a training set as a frame of the workspace's engine: every row of the spine, once.
+
+    A look-up with a time sees no feature row that is later than the spine's row, and of those that
+    are not, the latest. Where there is none, features are null, or their default.
+
+    Parameters
+    ----------
+    ws
+        The workspace; the versions that are read enter its lineage.
+    training_set
+        What to join, or the name of a table.
+    spine
+        Rows to join to instead of the spine table's, such as those to score; they need no label.
+
+    Raises
+    ------
+    NotFoundError
+        If a table is missing.
+    SchemaError
+        If the label, a key, a time or a feature is not among the columns, or keys have other types.
+    ConfigError
+        If a look-up doesn't go with its table's keys and time, or two columns would share a name.
+    """
+    training_set = as_training_set(training_set)
+    rows = ws.table(training_set.spine).scan() if spine is None else spine
+    columns = column_types(schema_of(ws, rows))
+    if spine is None and training_set.label:
+        check_spine(training_set.label, columns, what="label")
+    defaults: dict[str, str] = {}
+    for lookup in training_set.lookups:
+        join = plan(lookup, ws.catalog.info(lookup.table_name), ws.catalog.ref(lookup.table_name), columns=columns)
+        rows = _joined(ws, rows, join)
+        columns |= join.added
+        defaults |= join.defaults
+    return _selected(ws, rows, list(columns), exclude=training_set.exclude_columns, defaults=defaults)
+
+
+def table_refs(ws: Workspace, training_set: TrainingSet | str) -> tuple[TableRef, ...]:
+    """Return the tables that a training set reads, spine first, each at its newest version.
+
+    Raises
+    ------
+    NotFoundError
+        If one is missing.
+    """
+    training_set = as_training_set(training_set)
+    names = dict.fromkeys([training_set.spine, *(lookup.table_name for lookup in training_set.lookups)])
+    return tuple(ws.catalog.ref(name) for name in names)
+
+
+def _joined(ws: Workspace, rows: Frame, join: Join) -> Frame:
+    features = ws.table(join.ref.name).scan(version=join.ref.version)
+    if join.times is None:
+        return ws.frames.sql(_key_join(join), {"s": rows, "f": features})
+    on = AsOf(
+        keys=join.keys,
+        spine_time=join.times[0],
+        feature_time=join.times[1],
+        columns=join.columns,
+        lookback_seconds=join.lookback_seconds,
+    )
+    return ws.frames.asof_join(rows, features, on=on)
+
+
+def _key_join(join: Join) -> str:
+    columns = [f"f.{quoted(feature)} as {quoted(name)}" for feature, name in join.columns]
+    keys = [f"s.{quoted(spine)} = f.{quoted(feature)}" for spine, feature in join.keys]
+    return f"select {', '.join(['s.*', *columns])} from s left join f on {' and '.join(keys)}"
+
+
+def _selected(
+    ws: Workspace, rows: Frame, columns: Sequence[str], *, exclude: Sequence[str], defaults: Mapping[str, str]
+) -> Frame:
+    for name in exclude:
+        check_spine(name, columns, what="excluded column")
+    kept = [
+        f"coalesce({quoted(name)}, {defaults[name]}) as {quoted(name)}" if name in defaults else quoted(name)
+        for name in columns
+        if name not in exclude
+    ]
+    return ws.frames.sql(f"select {', '.join(kept)} from s", {"s": rows})
