@@ -12,6 +12,7 @@ from lakemill.core.errors import ConfigError, LakemillError, NotFoundError
 from lakemill.core.records import TableRef
 from lakemill.workspace import Workspace
 
+Mode = Literal["merge", "overwrite"]
 NO_TAGS: Mapping[str, str] = {}
 
 
@@ -52,7 +53,7 @@ def create_table(
     ConfigError
         If there is no key.
     """
-    rows = data if isinstance(data, pa.Schema) or ws.frames.is_frame(data) else arrow_stream(data)
+    rows = data if isinstance(data, pa.Schema) else _rows(ws, data)
     ref = ws.catalog.create_table(
         name,
         schema_of(ws, rows),
@@ -61,7 +62,7 @@ def create_table(
         comment=description,
         tags=tags,
     )
-    return ref if isinstance(rows, pa.Schema) else _first_rows(ws, name, rows)
+    return ref if isinstance(rows, pa.Schema) else _first_rows(ws, name, rows, mode="merge")
 
 
 def write_table(
@@ -69,7 +70,7 @@ def write_table(
     name: str,
     data: Any,
     *,
-    mode: Literal["merge", "overwrite"] = "merge",
+    mode: Mode = "merge",
     primary_keys: str | Sequence[str] = (),
     timeseries_column: str | None = None,
     evolve: bool = False,
@@ -103,7 +104,9 @@ def write_table(
     if not ws.catalog.exists(name):
         if not primary_keys:
             raise NotFoundError(f"no feature table {name}", hint="create_table() makes it, or give primary_keys=...")
-        return create_table(ws, name, data, primary_keys=primary_keys, timeseries_column=timeseries_column)
+        rows = _rows(ws, data)
+        create_table(ws, name, schema_of(ws, rows), primary_keys=primary_keys, timeseries_column=timeseries_column)
+        return _first_rows(ws, name, rows, mode=mode)
     _check_same_keys(ws, name, primary_keys, time=timeseries_column)
     return ws.table(name).write(data, mode=mode, evolve=evolve)
 
@@ -115,9 +118,13 @@ def schema_of(ws: Workspace, rows: Any) -> pa.Schema:
     return ws.frames.to_arrow(ws.frames.sql("select * from frame limit 0", {"frame": rows})).schema
 
 
-def _first_rows(ws: Workspace, name: str, rows: Any) -> TableRef:
+def _rows(ws: Workspace, data: Any) -> Any:
+    return data if ws.frames.is_frame(data) else arrow_stream(data)
+
+
+def _first_rows(ws: Workspace, name: str, rows: Any, *, mode: Mode) -> TableRef:
     try:
-        return ws.table(name).write(rows, mode="merge")
+        return ws.table(name).write(rows, mode=mode)
     except LakemillError:
         ws.catalog.drop_table(name)
         raise

@@ -51,18 +51,26 @@ def test_a_table_is_made_from_its_first_rows(ws, rows, source):
 
 def test_first_rows_that_are_refused_leave_no_table(ws):
     twice = pa.concat_tables([PRICES, PRICES])
-    with pytest.raises(DuplicateKeyError):
-        features.create_table(ws, NAME, twice, primary_keys="product", timeseries_column="day")
-    assert not ws.catalog.exists(NAME)
+    for make in (features.create_table, features.write_table):
+        with pytest.raises(DuplicateKeyError):
+            make(ws, NAME, twice, primary_keys="product", timeseries_column="day")
+        assert not ws.catalog.exists(NAME)
 
 
 def test_writing_merges_by_key_and_time(ws, rows):
     features.write_table(ws, NAME, PRICES, primary_keys="product", timeseries_column="day")
+    assert [commit.operation for commit in ws.catalog.history(NAME)] == ["MERGE", "CREATE TABLE"]
     later = pa.table({"product": ["b", "b"], "day": [DAY, date(2026, 2, 1)], "price": [20.0, 21.0]})
     features.write_table(ws, NAME, ws.frames.from_arrow(later))
     assert rows(ws.table(NAME).scan()) == [("a", DAY, 1.0), ("b", DAY, 20.0), ("b", date(2026, 2, 1), 21.0)]
     features.write_table(ws, NAME, later, mode="overwrite", primary_keys="product", timeseries_column="day")
     assert len(rows(ws.table(NAME).scan())) == 2
+
+
+def test_the_first_rows_are_written_in_the_mode_that_was_asked(ws, rows):
+    features.write_table(ws, NAME, PRICES, mode="overwrite", primary_keys="product", timeseries_column="day")
+    assert [commit.operation for commit in ws.catalog.history(NAME)] == ["WRITE", "CREATE TABLE"]
+    assert rows(ws.table(NAME).scan()) == [("a", DAY, 1.0), ("b", DAY, 2.0)]
 
 
 def test_new_features_come_when_asked(ws, rows):
