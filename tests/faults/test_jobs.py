@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -21,7 +23,6 @@ from lakemill.core.events import Event
 from lakemill.metadata import Database
 from lakemill.projects import load_project, run_job, runs
 from lakemill.projects.durable import Executor
-from lakemill.projects.runner import jobs_url
 from lakemill.projects.runs import JobRun, RunStore
 
 STEPS = """
@@ -395,8 +396,47 @@ def test_the_runner_is_quiet_and_listens_on_no_port(place):
     ]
 
 
-def test_postgresql_metadata_holds_the_state_of_jobs_too(tmp_path):
-    (tmp_path / "lakemill.yml").write_text(
-        "bundle: {name: x}\ntargets: {p: {workspace: {metadata: 'postgresql://db/x'}}}\n"
-    )
-    assert jobs_url(load_project(tmp_path).settings) == "postgresql://db/x"
+def test_a_state_of_jobs_that_was_lost_is_made_anew_from_the_records(place):
+    runner = place.start()
+    until(lambda: place.tasks()["second"])
+    kill(runner)
+    (place.folder / ".lakemill" / "jobs.db").unlink()
+    place.open()
+    assert place.run().status == "success"
+    assert place.tasks("end") == {"first": 1, "second": 1, "third": 1}
+
+
+@pytest.fixture(scope="module")
+def postgres(required, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("postgres")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    if find_spec("pgserver") is None:
+        assert "postgres" not in required, "--require=postgres: pgserver is not installed"
+        pytest.skip("pgserver is not installed")
+    import pgserver
+
+    server = pgserver.get_server(folder / "data")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def test_in_postgresql_too_the_waiting_runner_takes_over(place, postgres):
+    with (place.folder / "lakemill.yml").open("a") as file:
+        file.write(f"\ntargets: {{p: {{workspace: {{metadata: '{postgres}'}}}}}}\n")
+    first = place.start()
+    until(lambda: place.tasks()["second"])
+    second = place.start()
+    assert f" is queued: run {place.runs()[-1].run_id} (process {first.pid}@" in second.stdout.readline()
+    assert [run.status for run in place.runs()] == ["queued", "running"]
+    kill(first)
+    place.open()
+    assert second.wait(60) == 0
+    newer, older = place.runs()
+    assert attempts(older) == [
+        ("first", 1, "success"),
+        ("second", 1, "interrupted"),
+        ("second", 2, "success"),
+        ("third", 1, "success"),
+    ]
+    assert attempts(newer) == [("first", 1, "success"), ("second", 1, "success"), ("third", 1, "success")]
+    assert not (place.folder / ".lakemill" / "jobs.db").exists()

@@ -88,7 +88,7 @@ class Document:
         ConfigError
             If both set the same key, mappings aside, which are merged.
         """
-        self._merge(self.data, other.data, other, ())
+        self._merge(self.data, other.data, other=other, where=())
 
     def place(self, where: Place) -> str:
         """Return ``file:line:column`` of a key, or of its nearest parent."""
@@ -126,14 +126,14 @@ class Document:
             )
         self._places[where] = self._at(key.start_mark)
 
-    def _merge(self, into: dict[str, Any], added: Mapping[str, Any], other: Document, where: Place) -> None:
+    def _merge(self, into: dict[str, Any], added: Mapping[str, Any], *, other: Document, where: Place) -> None:
         for key, value in added.items():
             here = (*where, key)
             if key not in into:
                 into[key] = value
                 self._places |= {place: at for place, at in other._places.items() if place[: len(here)] == here}
             elif isinstance(into[key], dict) and isinstance(value, dict):
-                self._merge(into[key], value, other, here)
+                self._merge(into[key], value, other=other, where=here)
             else:
                 raise ConfigError(
                     f"{other.place(here)}: key {dotted(here)!r} is set twice",
@@ -157,7 +157,7 @@ def validate(data: Any, kind: type[T], document: Document) -> T:
         return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         schema = adapter.json_schema()
-        raise ConfigError("\n".join(_fault(fault, schema, document) for fault in error.errors())) from error
+        raise ConfigError("\n".join(_fault(fault, schema, document=document) for fault in error.errors())) from error
 
 
 def dotted(where: Place) -> str:
@@ -171,7 +171,7 @@ def dotted(where: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
 
 
-def _fault(fault: Any, schema: Mapping[str, Any], document: Document) -> str:
+def _fault(fault: Any, schema: Mapping[str, Any], *, document: Document) -> str:
     where = tuple(part for part in fault["loc"] if part != "[key]")
     at, name = document.place(where), dotted(where)
     if fault["type"] == "extra_forbidden":

@@ -76,7 +76,7 @@ class _Child:
         self._reading, writing = os.pipe()
         self._rest = b""
         try:
-            self._process = _start(spec, log, writing)
+            self._process = _start(spec, log, descriptor=writing)
         except OSError as error:
             os.close(self._reading)
             raise StorageError(f"cannot start the process of task {spec.task_key!r}: {error}") from error
@@ -151,7 +151,7 @@ class _Child:
         self._process.wait()
 
 
-def _start(spec: TaskSpec, log: Path, descriptor: int) -> subprocess.Popen[bytes]:
+def _start(spec: TaskSpec, log: Path, *, descriptor: int) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(

@@ -100,12 +100,13 @@ class Executor:
         Parameters
         ----------
         run_id
-            A workflow that was enqueued.
+            The workflow; it is enqueued if the database has lost it.
         stop
             Set when this call is interrupted, so that the body may end its steps.
         """
         self._errors.clear()
         self._ended.clear()
+        enqueue(self._url, run_id)
         handle = DBOS.resume_workflow(run_id, queue_name=_WORKING)
         try:
             while handle.get_status().status not in _FINAL and not self._ended.wait(_LOOK_SECONDS):

@@ -15,7 +15,7 @@ UNSET: Final = object()
 """Marks a variable that has no value."""
 
 
-def interpolate(data: Any, values: Mapping[str, Any], document: Document, *, where: Place = ()) -> Any:
+def interpolate(data: Any, values: Mapping[str, Any], *, document: Document, where: Place = ()) -> Any:
     """Return the data with every reference filled in.
 
     A text that is one reference takes the type of its value; within a longer text the value is
@@ -37,7 +37,7 @@ def interpolate(data: Any, values: Mapping[str, Any], document: Document, *, whe
     ConfigError
         If a name is unknown, has no value, or stands for itself in a circle.
     """
-    return _Filler(values, document).fill(data, where, ())
+    return _Filler(values, document).fill(data, where=where, trail=())
 
 
 class _Filler:
@@ -45,19 +45,19 @@ class _Filler:
         self.values = values
         self.document = document
 
-    def fill(self, data: Any, where: Place, trail: tuple[str, ...]) -> Any:
+    def fill(self, data: Any, *, where: Place, trail: tuple[str, ...]) -> Any:
         if isinstance(data, dict):
-            return {key: self.fill(value, (*where, key), trail) for key, value in data.items()}
+            return {key: self.fill(value, where=(*where, key), trail=trail) for key, value in data.items()}
         if isinstance(data, list):
-            return [self.fill(value, (*where, index), trail) for index, value in enumerate(data)]
-        return self._text(data, where, trail) if isinstance(data, str) else data
+            return [self.fill(value, where=(*where, index), trail=trail) for index, value in enumerate(data)]
+        return self._text(data, where=where, trail=trail) if isinstance(data, str) else data
 
-    def _text(self, text: str, where: Place, trail: tuple[str, ...]) -> Any:
+    def _text(self, text: str, *, where: Place, trail: tuple[str, ...]) -> Any:
         if whole := _REFERENCE.fullmatch(text):
-            return self._value(whole[1].strip(), where, trail)
-        return _REFERENCE.sub(lambda match: _written(self._value(match[1].strip(), where, trail)), text)
+            return self._value(whole[1].strip(), where=where, trail=trail)
+        return _REFERENCE.sub(lambda match: _written(self._value(match[1].strip(), where=where, trail=trail)), text)
 
-    def _value(self, name: str, where: Place, trail: tuple[str, ...]) -> Any:
+    def _value(self, name: str, *, where: Place, trail: tuple[str, ...]) -> Any:
         at = self.document.place(where)
         if name not in self.values:
             raise ConfigError(f"{at}: nothing is called ${{{name}}}", hint=nearest(name, self.values))
@@ -69,7 +69,7 @@ class _Filler:
             )
         if name in trail:
             raise ConfigError(f"{at}: references go in a circle: {' -> '.join((*trail[trail.index(name) :], name))}")
-        return self.fill(self.values[name], where, (*trail, name))
+        return self.fill(self.values[name], where=where, trail=(*trail, name))
 
 
 def _written(value: Any) -> str:

@@ -51,7 +51,7 @@ def load_project(
     document = read_document(file)
     head = validate(document.data, _Head, document)
     key = _choose_target(head, target)
-    filled = interpolate(document.data, _values(head, key, variables), document)
+    filled = interpolate(document.data, _values(head, key, given=variables), document=document)
     whole = validate(filled, ProjectFile, document)
     lint(whole, document)
     chosen = whole.targets.get(key, Target())
@@ -202,7 +202,7 @@ def _choose_target(head: _Head, target: str | None) -> str:
     return (defaults or list(head.targets))[0]
 
 
-def _values(head: _Head, target: str, given: Mapping[str, str]) -> dict[str, Any]:
+def _values(head: _Head, target: str, *, given: Mapping[str, str]) -> dict[str, Any]:
     overrides = head.targets[target].variables if target in head.targets else {}
     for name in given:
         if name not in head.variables:
@@ -210,12 +210,15 @@ def _values(head: _Head, target: str, given: Mapping[str, str]) -> dict[str, Any
     return {
         "bundle.name": head.bundle.name,
         "bundle.target": target,
-        **{f"var.{name}": _value(name, variable, overrides, given) for name, variable in head.variables.items()},
+        **{
+            f"var.{name}": _value(name, variable, overrides=overrides, given=given)
+            for name, variable in head.variables.items()
+        },
         **{f"resources.jobs.{key}.name": job.name or key for key, job in head.resources.jobs.items()},
     }
 
 
-def _value(name: str, variable: Variable, overrides: Mapping[str, Any], given: Mapping[str, str]) -> Any:
+def _value(name: str, variable: Variable, *, overrides: Mapping[str, Any], given: Mapping[str, str]) -> Any:
     default = UNSET if variable.default is None else variable.default
     if name not in given:
         return overrides.get(name, default)

@@ -43,7 +43,7 @@ def resolve(reference: str, folder: str) -> Any:
     return found
 
 
-def bind(target: Any, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Any:
+def bind(target: Any, own: Mapping[str, Any], *, shared: Mapping[str, Any]) -> Any:
     """Give a function its keyword arguments; a declaration passes unchanged.
 
     Parameters

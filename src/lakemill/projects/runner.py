@@ -6,7 +6,6 @@ import secrets
 import threading
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -16,7 +15,7 @@ from lakemill.core.records import utc_now
 from lakemill.metadata import Database
 from lakemill.projects.graph import FAILURES, RunStatus
 from lakemill.projects.load import current_user, find_job, parse_value
-from lakemill.projects.lock import Holder, RunnerLock, is_held
+from lakemill.projects.lock import FileLock, Holder, PostgresLock, RunnerLock
 from lakemill.projects.project import Project
 from lakemill.projects.runs import JobRun, Order, RunStore, without_runner
 from lakemill.projects.targets import state_folder
@@ -67,7 +66,7 @@ def run_job(
         If the run failed; its cause holds the traceback of the user's code.
     """
     order = _order(project, job, parameters)
-    with closing(Database(project.settings.metadata)) as database, RunnerLock(_lock_file(project)) as lock:
+    with closing(Database(project.settings.metadata)) as database, runner_lock(project.settings) as lock:
         store = RunStore(database)
         run_id = "" if lock.take() else _queue(project, order, store=store, lock=lock, emit=emit)
         store.interrupt()  # the lock is ours, so whoever was at work is dead
@@ -87,15 +86,18 @@ def jobs_url(settings: WorkspaceSettings) -> str:
     return f"sqlite:///{state_folder(settings) / 'jobs.db'}"
 
 
+def runner_lock(settings: WorkspaceSettings) -> RunnerLock:
+    """Return the lock of a workspace, in PostgreSQL if its metadata is there."""
+    if settings.metadata.startswith("postgresql"):
+        return PostgresLock(settings.metadata)
+    return FileLock(state_folder(settings) / "runner.lock")
+
+
 def runs(project: Project, *, limit: int = 20) -> tuple[JobRun, ...]:
     """Return the newest runs of jobs in a project's workspace, newest first."""
-    with closing(Database(project.settings.metadata)) as database:
+    with closing(Database(project.settings.metadata)) as database, runner_lock(project.settings) as lock:
         found = RunStore(database).newest(limit)
-    return found if is_held(_lock_file(project)) else tuple(without_runner(run) for run in found)
-
-
-def _lock_file(project: Project) -> Path:
-    return state_folder(project.settings) / "runner.lock"
+        return found if lock.is_held() else tuple(without_runner(run) for run in found)
 
 
 def _order(project: Project, key: str, given: Mapping[str, Any]) -> Order:
@@ -109,7 +111,7 @@ def _order(project: Project, key: str, given: Mapping[str, Any]) -> Order:
     return Order(job=key, target=project.target, parameters=values, definition=job)
 
 
-def _ask(project: Project, order: Order, store: RunStore) -> str:
+def _ask(project: Project, order: Order, *, store: RunStore) -> str:
     from lakemill.projects.durable import enqueue
 
     run_id = f"{order.job}-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -119,7 +121,7 @@ def _ask(project: Project, order: Order, store: RunStore) -> str:
 
 
 def _queue(project: Project, order: Order, *, store: RunStore, lock: RunnerLock, emit: Emit) -> str:
-    run_id = _ask(project, order, store)
+    run_id = _ask(project, order, store=store)
 
     def tell(holder: Holder) -> None:
         emit(Event(kind="note", text=f"run {run_id} is queued: {holder} is at work on this workspace"))
@@ -127,7 +129,7 @@ def _queue(project: Project, order: Order, *, store: RunStore, lock: RunnerLock,
     try:
         lock.wait(tell)
     except BaseException:
-        _cancel(project, run_id, store)  # it never began, so there is nothing to go on with
+        _cancel(project, run_id, store=store)  # it never began, so there is nothing to go on with
         raise
     return run_id
 
@@ -138,8 +140,8 @@ def _choose(project: Project, order: Order, *, store: RunStore, emit: Emit, resu
         _tell_resumed(interrupted[-1], order, store=store, emit=emit)
         return interrupted[-1]
     for run_id in interrupted:
-        _cancel(project, run_id, store)
-    return _ask(project, order, store)
+        _cancel(project, run_id, store=store)
+    return _ask(project, order, store=store)
 
 
 def _tell_resumed(run_id: str, order: Order, *, store: RunStore, emit: Emit) -> None:
@@ -156,7 +158,7 @@ def _tell_resumed(run_id: str, order: Order, *, store: RunStore, emit: Emit) -> 
         )
 
 
-def _cancel(project: Project, run_id: str, store: RunStore) -> None:
+def _cancel(project: Project, run_id: str, *, store: RunStore) -> None:
     from lakemill.projects.durable import cancel
 
     cancel(jobs_url(project.settings), run_id)

@@ -59,7 +59,7 @@ def _run(spec: TaskSpec, emit: Callable[[Event], None]) -> Outcome:
     folder = spec.settings.project_dir
     try:
         with workspace:
-            target = bind(resolve(spec.reference, folder), spec.parameters, spec.job_parameters)
+            target = bind(resolve(spec.reference, folder), spec.parameters, shared=spec.job_parameters)
             ended: dict[str, Any] = {"status": "success", "message": execute(target, workspace) or ""}
     except BaseException as error:  # noqa: BLE001  user code may raise anything, also SystemExit
         ended = {"status": "failed", "error": _told(error), "traceback": _traceback(error, folder)}

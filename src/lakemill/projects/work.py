@@ -63,7 +63,7 @@ class Work:
     def _run(self, run_id: str, task: Task, *, step: Step, parameters: Mapping[str, Any]) -> Ending:
         self._tell(Event(kind="start", stage=task.task_key))
         try:
-            ending = _ENDING.validate_json(step(lambda: to_json(self._finish(run_id, task, parameters))))
+            ending = _ENDING.validate_json(step(lambda: to_json(self._finish(run_id, task, parameters=parameters))))
         except BaseException:
             self.stop.set()  # the others must not go on without this one
             raise
@@ -76,7 +76,7 @@ class Work:
         self._tell(Event(kind="note", stage=task.task_key, text=f"not run: {why.replace('_', ' ')}"))
         return Ending(status=why)
 
-    def _finish(self, run_id: str, task: Task, parameters: Mapping[str, Any]) -> Ending:
+    def _finish(self, run_id: str, task: Task, *, parameters: Mapping[str, Any]) -> Ending:
         """Attempt a task until it succeeds or its retries are used up; attempts of earlier runners count."""
         while not self.stop.is_set():
             past = self.store.attempts(run_id, task.task_key)

@@ -38,7 +38,7 @@ VALUES = {
     ],
 )
 def test_references_are_filled_in(data, expected):
-    filled = interpolate(data, VALUES, DOCUMENT)
+    filled = interpolate(data, VALUES, document=DOCUMENT)
     assert filled == expected
     assert type(filled) is type(expected)
 
@@ -60,5 +60,5 @@ def test_references_are_filled_in(data, expected):
 )
 def test_bad_references_are_refused_with_their_place(data, expected):
     with pytest.raises(ConfigError) as caught:
-        interpolate(data, VALUES, DOCUMENT)
+        interpolate(data, VALUES, document=DOCUMENT)
     assert expected in str(caught.value)

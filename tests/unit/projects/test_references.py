@@ -59,9 +59,9 @@ def test_a_function_receives_what_it_names():
     def step(ws, table, days=1):
         return ws, table, days
 
-    assert bind(step, {"table": "t"}, {"days": 7, "other": 3})("ws") == ("ws", "t", 7)
-    assert bind(step, {"table": "own"}, {"table": "shared"})("ws") == ("ws", "own", 1)
-    assert bind(step, {}, {"other": 3}) is step
+    assert bind(step, {"table": "t"}, shared={"days": 7, "other": 3})("ws") == ("ws", "t", 7)
+    assert bind(step, {"table": "own"}, shared={"table": "shared"})("ws") == ("ws", "own", 1)
+    assert bind(step, {}, shared={"other": 3}) is step
 
 
 def test_a_parameter_that_nobody_takes_is_refused():
@@ -69,12 +69,12 @@ def test_a_parameter_that_nobody_takes_is_refused():
         return ws, table
 
     with pytest.raises(ConfigError, match=r"step\(\) takes no parameter 'tabel'\n  hint: did you mean table\?"):
-        bind(step, {"tabel": "t"}, {})
+        bind(step, {"tabel": "t"}, shared={})
     with pytest.raises(ConfigError, match=r"step\(\) takes no parameter 'ws'"):
-        bind(step, {"ws": 1}, {})
+        bind(step, {"ws": 1}, shared={})
     with pytest.raises(ConfigError, match="dict takes no parameter 'a'"):
-        bind({}, {"a": 1}, {"b": 2})
-    assert bind(declared := {"x": 1}, {}, {"b": 2}) is declared
+        bind({}, {"a": 1}, shared={"b": 2})
+    assert bind(declared := {"x": 1}, {}, shared={"b": 2}) is declared
 
 
 def test_all_references_of_a_project_are_tried_in_a_fresh_process(folder):
