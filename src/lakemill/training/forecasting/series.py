@@ -86,13 +86,11 @@ class SeriesModel:
 
 def combine(paths: Mapping[str, Vector], weights: Mapping[str, float]) -> Vector:
     """Return the weighted sum of forecasts; where a member is missing, the others take its share."""
-    present = sum(weights[name] for name in weights if name in paths)
-    share = sum(weights.values()) / present if present else 0.0
-    mixed = sum((weights[name] * share * paths[name] for name in weights if name in paths), np.zeros(0))
-    if not len(mixed):
-        raise TaskError(
-            "no member of the mix could forecast the series", hint="add a member that takes short series: tsb"
-        )
+    present = [name for name in weights if name in paths]
+    if not present:
+        raise TaskError("no member of the mix takes the series", hint="add a member that takes short series: tsb")
+    share = sum(weights.values()) / sum(weights[name] for name in present)
+    mixed: Vector = np.sum([weights[name] * share * paths[name] for name in present], axis=0)
     return np.maximum(mixed, 0.0)
 
 

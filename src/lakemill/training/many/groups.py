@@ -55,6 +55,7 @@ class Manifest:
     groups: int
     failed: int
     fit_seconds: float
+    last_failure: str = ""
 
 
 class Group:
@@ -100,7 +101,7 @@ def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
                 spool.add(_fit(phase, group, attempt))
         attempt.at("")
         _write_outputs(phase, staging, spool, pack)
-    return _manifest(spool, pack)
+        return _manifest(spool, pack)
 
 
 def _fit(phase: Phase, group: Group, attempt: Attempt) -> Finished:
@@ -212,7 +213,10 @@ def _ledger(spool: Spool, schema: pa.Schema, phase: Phase) -> pa.Table:
 
 
 def _manifest(spool: Spool, pack: int) -> Manifest:
-    finished = list(spool.finished())
-    failed = sum(item.failure is not None for item in finished)
-    seconds = sum(item.seconds for item in finished)
-    return Manifest(pack=pack, groups=len(finished), failed=failed, fit_seconds=seconds)
+    groups, seconds, failures = 0, 0.0, list[str]()
+    for item in spool.finished():
+        groups, seconds = groups + 1, seconds + item.seconds
+        if item.failure is not None:
+            failures.append(item.failure.message)
+    last = failures[-1] if failures else ""
+    return Manifest(pack=pack, groups=groups, failed=len(failures), fit_seconds=seconds, last_failure=last)

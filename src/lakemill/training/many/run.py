@@ -31,12 +31,15 @@ class PhaseSummary:
         Seconds inside the function, summed over groups.
     peak_bytes
         Largest peak of one child process.
+    last_failure
+        What the last failed group said.
     """
 
     groups: int = 0
     failed: int = 0
     fit_seconds: float = 0.0
     peak_bytes: int = 0
+    last_failure: str = ""
 
 
 def run_phase(
@@ -107,6 +110,7 @@ def _add(summary: PhaseSummary, outcome: Outcome) -> PhaseSummary:
         failed=summary.failed + manifest.failed,
         fit_seconds=summary.fit_seconds + manifest.fit_seconds,
         peak_bytes=max(summary.peak_bytes, outcome.peak_bytes),
+        last_failure=manifest.last_failure or summary.last_failure,
     )
 
 

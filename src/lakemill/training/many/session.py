@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lakemill import features
+from lakemill.core.errors import TaskError
 from lakemill.core.records import TableRef, content_hash
 from lakemill.training.many.commit import FAILURES
 from lakemill.training.many.definition import ManyTraining
@@ -58,7 +60,7 @@ class Session:
 
     def run(self, phase: Phase) -> PhaseSummary:
         """Run a phase over all packs and commit what comes of it."""
-        return run_phase(
+        summary = run_phase(
             self.workspace,
             phase,
             staging=self.staging,
@@ -68,12 +70,18 @@ class Session:
             each=self.definition.resources,
             item_seconds=self.definition.item_seconds,
         )
+        if summary.failed and summary.failed == self.packs.groups:
+            raise TaskError(
+                f"all {summary.failed:,} groups failed in phase {phase.name}; the last one: {summary.last_failure}",
+                hint=f"tracebacks stand in table {self.table(FAILURES)}",
+            )
+        return summary
 
 
 def identity(definition: ManyTraining, refs: tuple[TableRef, ...], run_id: str) -> str:
     """Return 16 hex digits that name a training: definition, code, data and job run."""
     versions = [(ref.name, ref.version) for ref in refs]
-    return content_hash([definition, source_of(definition.fit), versions, run_id])
+    return content_hash([version("lakemill"), definition, source_of(definition.fit), versions, run_id])
 
 
 def source_of(fit: Any) -> str:

@@ -110,6 +110,7 @@ class Staging:
             yield spool
         finally:
             spool.close()
+        path.unlink()
 
     @contextmanager
     def finishing(self, phase: str, pack: int) -> Iterator[Path]:

@@ -120,10 +120,20 @@ def calendar(past: list) -> pa.Table:
 def features(ws: lm.Workspace) -> str:
     """What was known of each product on the morning of each day, in units of its usual daily change."""
     lm.features.write_table(
-        ws, "main.retail.demand_features", known_in_the_morning(ws), primary_keys="product", timeseries_column="day"
+        ws,
+        "main.retail.demand_features",
+        known_in_the_morning(ws),
+        mode="overwrite",
+        primary_keys="product",
+        timeseries_column="day",
     )
     lm.features.write_table(
-        ws, "main.retail.weekday_features", known_of_weekdays(ws), primary_keys=("product", "weekday"), timeseries_column="day"
+        ws,
+        "main.retail.weekday_features",
+        known_of_weekdays(ws),
+        mode="overwrite",
+        primary_keys=("product", "weekday"),
+        timeseries_column="day",
     )
     rows = count(ws, "main.retail.demand_features") + count(ws, "main.retail.weekday_features")
     return f"{rows:,} rows in two feature tables"
@@ -139,7 +149,7 @@ def known_in_the_morning(ws: lm.Workspace) -> lm.Frame:
     return ws.sql(
         f"""
         select product, day, {means}, {shares}, {mean(past())} / scale as mean_all, max(quantity) {past(1)} / scale as last,
-               sqrt(greatest({mean(past(), 'quantity * quantity')} - {mean(past())} * {mean(past())}, 0.0)) / scale as deviation,
+               sqrt(greatest({mean(past(), "quantity * quantity")} - {mean(past())} * {mean(past())}, 0.0)) / scale as deviation,
                position - max(case when quantity > 0 then position end) {past()} as days_since,
                {price(past(12))} / {price(past(112))} as price_change
         from d where scale is not null
@@ -213,7 +223,9 @@ train = lm.ManyTraining(
     training_set=lm.TrainingSet(
         spine="main.retail.daily_demand",
         lookups=(
-            lm.FeatureLookup(table_name="main.retail.demand_features", lookup_key="product", timestamp_lookup_key="day"),
+            lm.FeatureLookup(
+                table_name="main.retail.demand_features", lookup_key="product", timestamp_lookup_key="day"
+            ),
             lm.FeatureLookup(
                 table_name="main.retail.weekday_features", lookup_key=("product", "weekday"), timestamp_lookup_key="day"
             ),
@@ -228,7 +240,15 @@ train = lm.ManyTraining(
         calendar="main.retail.calendar",
         weight="revenue_pence",
         forecasters=(
-            "lightgbm", "seasonal_naive", "historic_mean", "ses", "auto_ets", "auto_theta", "croston_sba", "tsb", "imapa",
+            "lightgbm",
+            "seasonal_naive",
+            "historic_mean",
+            "ses",
+            "auto_ets",
+            "auto_theta",
+            "croston_sba",
+            "tsb",
+            "imapa",
         ),
         members=("lightgbm", "ses", "tsb"),
     ),
