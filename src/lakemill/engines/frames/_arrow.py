@@ -79,7 +79,7 @@ def _borders(before: Sequence[pa.RecordBatch], batch: pa.RecordBatch, by: Sequen
 
 
 def _codes(key: pa.Array) -> npt.NDArray[np.int32]:
-    """Number the values of a key; equal numbers mean one group."""
+    """Return a number for each row; equal numbers mean one group."""
     key = pc.add(key, 0.0) if pa.types.is_floating(key.type) else key
     codes: npt.NDArray[np.int32] = key.dictionary_encode(null_encoding="encode").indices.to_numpy()
     return codes

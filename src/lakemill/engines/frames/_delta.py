@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from deltalake import DeltaTable
 
 from lakemill.catalog.log import Log
@@ -21,3 +23,9 @@ def open_table(ref: TableRef) -> DeltaTable:
         If its folder or log cannot be read.
     """
     return Log(ref.location, name=ref.name, context=Context(user="")).open(ref.version)
+
+
+def data_files(table: DeltaTable) -> list[str]:
+    """Return the paths, or the URIs in an object store, of a table's data files."""
+    # delta-rs quotes local paths as if they were URIs.
+    return [uri if "://" in uri else unquote(uri) for uri in table.file_uris()]

@@ -24,7 +24,7 @@ from lakemill.core.records import ClusterSpec, TableRef
 from lakemill.engines.frames._aggregates import check_aggregates, expression
 from lakemill.engines.frames._arrow import conformed, stream_of, table_of, whole_groups
 from lakemill.engines.frames._asof import check_asof, check_columns
-from lakemill.engines.frames._delta import open_table
+from lakemill.engines.frames._delta import data_files, open_table
 from lakemill.engines.frames.base import Aggregate, AsOf, Frame, FrameEngine
 
 BATCH_ROWS = 2**17
@@ -82,7 +82,7 @@ class LocalFrames(FrameEngine):
         if "://" in ref.location:
             return self.native.from_arrow(table.to_pyarrow_dataset())
         empty = self.native.from_arrow(pa.schema(table.schema().to_arrow()).empty_table())
-        files = [_GLOB.sub(r"[\1]", file) for file in table.file_uris()]
+        files = [_GLOB.sub(r"[\1]", file) for file in data_files(table)]
         if not files:
             return empty
         with self._explained():
