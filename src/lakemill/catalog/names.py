@@ -32,8 +32,19 @@ def check_name(name: str) -> str:
 
 
 def absolute_root(root: str) -> str:
-    """Return a URI as it is and a path as an absolute one."""
-    return root.rstrip("/") if "://" in root else str(Path(root).absolute())
+    """Return a URI as it is and a path as an absolute one.
+
+    Raises
+    ------
+    ConfigError
+        If a path holds a percent sign: delta-rs would take it for an escape and use another folder.
+    """
+    if "://" in root:
+        return root.rstrip("/")
+    path = str(Path(root).absolute())
+    if "%" in path:
+        raise ConfigError(f"tables cannot lie below a folder with a percent sign in its name: {path}", hint="rename it")
+    return path
 
 
 def location(root: str, name: str) -> str:

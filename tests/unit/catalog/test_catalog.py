@@ -200,3 +200,15 @@ def test_a_table_that_readers_would_misread_is_refused(catalog, tmp_path):
     table.alter.add_feature(deltalake.TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
     with pytest.raises(UnsupportedError, match="deletionVectors"):
         catalog.ref("main.a.t")
+
+
+@pytest.mark.parametrize("folder", ["my data", "Ümlaut", "a#b", "a[1]*b"])
+def test_folders_may_have_any_name(open_catalog, tmp_path, folder):
+    catalog = open_catalog()
+    catalog.root = str(tmp_path / folder)
+    catalog.write("main.a.t", ROWS)
+    catalog.write("main.a.t", pa.table({"k": [2, 3]}), mode="merge", keys=["k"])
+    assert list((tmp_path / folder / "main/a/t").glob("*.parquet"))
+    assert [access.version for access in catalog.lineage("main.a.t")] == [1, 2]
+    catalog.drop_table("main.a.t")
+    assert not (tmp_path / folder / "main/a/t").exists()

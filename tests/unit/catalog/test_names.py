@@ -24,3 +24,9 @@ def test_a_root_may_be_relative_or_a_uri(tmp_path, monkeypatch):
     assert absolute_root("tables") == f"{tmp_path}/tables"
     assert absolute_root("s3://bucket/tables/") == "s3://bucket/tables"
     assert location("s3://bucket/tables", "a.b.c") == "s3://bucket/tables/a/b/c"
+
+
+def test_a_percent_sign_in_the_root_is_refused(tmp_path):
+    """delta-rs reads it as an escape: the table would lie in the folder "a b"."""
+    with pytest.raises(ConfigError, match="percent sign"):
+        absolute_root(str(tmp_path / "a%20b"))
