@@ -32,7 +32,7 @@ def _fails_on_three(value: int, _attempt: Attempt) -> int:
 
 def _poisoned(items: list[str], attempt: Attempt) -> dict[str, str]:
     """Work through items; the verdict on those that ended an earlier attempt is taken as their result."""
-    results = {}
+    results = dict[str, str]()
     for item in items:
         if (failure := attempt.verdict(item)) is not None:
             results[item] = failure.kind

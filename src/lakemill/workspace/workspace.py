@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from lakemill.catalog import Catalog
 from lakemill.core.events import Emit, silent
@@ -68,12 +68,16 @@ class Workspace:
     @cached_property
     def frames(self) -> FrameEngine:
         """The engine of tables."""
-        return self._opened(FRAME_ENGINES.build({"kind": self.settings.frames.kind, "spec": self.settings.frames}))
+        engine = FRAME_ENGINES.build({"kind": self.settings.frames.kind, "spec": self.settings.frames})
+        self._open.callback(engine.close)
+        return engine
 
     @cached_property
     def tasks(self) -> TaskEngine:
         """The engine of independent tasks."""
-        return self._opened(TASK_ENGINES.build({"kind": self.settings.tasks.kind, "spec": self.settings.tasks}))
+        engine = TASK_ENGINES.build({"kind": self.settings.tasks.kind, "spec": self.settings.tasks})
+        self._open.callback(engine.close)
+        return engine
 
     @cached_property
     def gangs(self) -> GangEngine:
@@ -126,7 +130,3 @@ class Workspace:
         if isinstance(value, str):
             return self.table(value).scan()
         return value if self.frames.is_frame(value) else self.frames.from_arrow(value)
-
-    def _opened(self, engine: Any) -> Any:
-        self._open.callback(engine.close)
-        return engine

@@ -32,4 +32,4 @@ def accuracy_by_method(session: Session, *, by: Sequence[str] = ("method",)) -> 
 def evaluation(accuracy: Sequence[dict[str, Any]], method: str, *, data: str) -> Evaluation:
     """Return a method's weighted RMSSE as an evaluation."""
     row = next(row for row in accuracy if row["method"] == method)
-    return Evaluation(metric=WRMSSE, value=row["wrmsse"], n=row["series"], data=data)
+    return Evaluation(metric=WRMSSE, value=row["wrmsse"], of=method, n=row["series"], data=data)

@@ -132,4 +132,5 @@ def series_weights(prior: Prior, losses: Array) -> Array:
     between, noise = np.array(prior.between), np.array(prior.noise)
     shrink = between / (between + noise / len(losses) + 1e-12)
     tilted = pooled * np.exp(-shrink * (gap - np.array(prior.centre)) / TEMPERATURE)
-    return tilted / tilted.sum() * pooled.sum()
+    weights: Array = tilted / tilted.sum() * pooled.sum()
+    return weights

@@ -97,7 +97,7 @@ def fit_global(fit: GlobalFit, _attempt: Attempt) -> int:
     value = np.maximum(booster.predict(_matrix(asked, names), num_threads=1), 0) * _numbers(asked, "scale")
     table = asked.select([*fit.keys, "origin", "step"]).append_column("value", pa.array(value))
     _write(fit, table, booster.model_to_string())
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
 def _teaching(known: pa.Table) -> pa.Table:
@@ -116,8 +116,8 @@ def _dataset(rows: pa.Table, names: list[str]) -> lightgbm.Dataset:
 def _weights(rows: pa.Table) -> Array:
     """Return weights that sum to the same at every origin."""
     weight, origin = _numbers(rows, "weight"), _numbers(rows, "origin").astype(int)
-    total: Array = np.bincount(origin, weights=weight)
-    return 1000 * weight / total[origin]
+    share: Array = 1000 * weight / np.bincount(origin, weights=weight)[origin]
+    return share
 
 
 def _matrix(rows: pa.Table, names: list[str]) -> Any:
@@ -130,8 +130,10 @@ def _numbers(rows: pa.Table, name: str) -> Array:
 
 
 def _write(fit: GlobalFit, table: pa.Table, text: str) -> None:
+    """Write model and forecasts, each whole or not at all, the forecasts last: they say that all is there."""
     fit.model.parent.mkdir(parents=True, exist_ok=True)
-    for path, write in ((fit.model, lambda p: p.write_text(text)), (fit.forecasts, lambda p: pq.write_table(table, p))):
-        draft = path.with_name(f".{uuid4().hex}")
-        write(draft)
-        draft.replace(path)
+    draft = fit.model.with_name(f".{uuid4().hex}")
+    draft.write_text(text)
+    draft.replace(fit.model)
+    pq.write_table(table, draft)
+    draft.replace(fit.forecasts)

@@ -75,7 +75,8 @@ class Group:
 
     def column(self, part: str, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one column as an array of shape ``(n_rows,)``."""
-        return self._parts[part][name].to_numpy()
+        column: np.ndarray[Any, np.dtype[Any]] = self._parts[part][name].to_numpy()
+        return column
 
     def frame(self, part: str) -> pd.DataFrame:
         """Return all rows of a part as pandas."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,9 +29,6 @@ from lakemill.workspace import Workspace, execute
 
 MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
 PYFUNC = Path(__file__).with_name("pyfunc.py")
-
-
-UNOPPOSED = Decision(passed=True, reason="the first version: there is nothing to compare it with")
 
 
 @record
@@ -136,7 +133,9 @@ def _mean_metrics(session: Session) -> dict[str, Evaluation]:
     workspace = session.workspace
     frame = workspace.sql(query.format(session.id), m=session.table("metrics"))
     return {
-        row["metric"]: Evaluation(metric=row["metric"], value=row["value"], n=row["n"], data=data_of(session))
+        row["metric"]: Evaluation(
+            metric=row["metric"], value=row["value"], of="the mean over groups", n=row["n"], data=data_of(session)
+        )
         for row in workspace.frames.to_arrow(frame).read_all().to_pylist()
     }
 
@@ -223,7 +222,7 @@ def _promote(workspace: Workspace, definition: ManyTraining, version: ModelVersi
             f"{version.uri} was not measured by {gate.metric}", hint="let the fit function return that metric"
         )
     opponent = _opponent(workspace, version, alias=gate.opponent)
-    decision = decide(gate, challenger, opponent) if opponent else UNOPPOSED
+    decision = decide(gate, challenger, opponent)
     models.promote(version, decision)
     return decision
 
@@ -233,7 +232,7 @@ def _opponent(workspace: Workspace, version: ModelVersion, *, alias: str) -> Eva
     models = workspace.models
     for other in models.versions(version.name):
         if alias in other.aliases and (known := models.evaluation(other)) is not None:
-            return known
+            return replace(known, of=f"{alias} version {other.version}")
     baseline = version.tags.get(BASELINE)
     return Evaluation(**json.loads(baseline)) if baseline else None
 

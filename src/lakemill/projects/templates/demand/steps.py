@@ -6,7 +6,7 @@ that sums are exact and every engine gives the same numbers.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,9 +97,9 @@ def daily_demand(ws: lm.Workspace) -> str:
     return f"{count(ws, 'main.retail.daily_demand'):,} rows, {products:,} products, {len(days):,} open days"
 
 
-def calendar(past: list) -> pa.Table:
+def calendar(past: list[date]) -> pa.Table:
     """Return the open days that were, and as many as are forecast: every day of the week but Saturday."""
-    day, future = past[-1], []
+    day, future = past[-1], list[date]()
     while len(future) < HORIZON:
         day += timedelta(days=1)
         if day.weekday() != 5:
@@ -274,4 +274,4 @@ def report(ws: lm.Workspace) -> str:
 
 def count(ws: lm.Workspace, table: str, what: str = "count(*)") -> int:
     """Return one number of a table."""
-    return ws.frames.to_arrow(ws.sql(f"select {what} as n from t", t=table)).read_all()["n"][0].as_py()
+    return int(ws.frames.to_arrow(ws.sql(f"select {what} as n from t", t=table)).read_all()["n"][0].as_py())
