@@ -71,6 +71,13 @@ def test_a_task_fails_whole_a_stage_fails_in_units(board, stage, state):
     assert board.take(Event(kind="end", stage=stage, failed=1)).state == state
 
 
+@pytest.mark.parametrize(("stage", "state"), [("train", "running"), ("train/backtest", "ended")])
+def test_a_stage_ends_with_its_last_unit_a_task_by_its_word(board, stage, state):
+    board.take(Event(kind="progress", stage=stage, done=3, total=4))
+    assert board.take(Event(kind="progress", stage=stage, done=4, total=4)).state == state
+    assert board.take(Event(kind="progress", stage=stage, done=1, total=4)).state == "running"
+
+
 def test_notes_change_nothing(board):
     board.take(Event(kind="note", stage="train", text="not run"))
     assert states(board)[1] == ("train", "waiting")

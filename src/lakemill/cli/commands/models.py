@@ -29,7 +29,7 @@ class _Found:
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model, with its versions.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One model, with its versions.")] = None,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,7 @@ NEWEST: Final = 20
 
 
 def runs(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN_ID]", help="One run, with its tasks.")] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN_ID", help="One run, with its tasks.")] = None,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -34,7 +34,7 @@ class _Found:
 
 
 def tables(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One table, with all that is known.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One table, with all that is known.")] = None,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -116,7 +116,8 @@ class Board:
         stage.unit, stage.text = event.unit or stage.unit, event.text or stage.text
         if event.kind == "progress":
             self._sample(stage)
-        if event.kind == "end":
+        full = stage.depth > 0 and 0 < stage.total <= stage.done  # only tasks are sure to tell their end
+        if event.kind == "end" or full:
             self._finish(stage, failed=bool(event.failed) and not stage.depth)  # in a stage, units fail
 
     def _sample(self, stage: Stage) -> None:
