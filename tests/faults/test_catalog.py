@@ -68,6 +68,7 @@ def test_what_racing_processes_write_is_all_there(tmp_path, work, commits, share
 
 
 def _sequence(root: Path, commits: int) -> None:
+    tempfile.tempdir = str(root)  # the killed leave their temporary files
     catalog = open_catalog(root)
     for number in range(commits):
         key = CommitKey(writer="run", sequence=number)
