@@ -17,12 +17,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dbos._dbos import DBOSRegistry
 
 from lakemill.core.errors import TaskError
 from lakemill.core.events import Event
 from lakemill.metadata import Database
 from lakemill.projects import load_project, run_job, runs
-from lakemill.projects.durable import Executor
+from lakemill.projects.durable import Executor, _client
+from lakemill.projects.runner import jobs_url
 from lakemill.projects.runs import JobRun, RunStore
 
 STEPS = """
@@ -66,7 +68,7 @@ class Place:
 
     def define(self, job: str) -> None:
         head = "bundle: {name: faults}\nresources:\n  jobs:\n    job:"
-        (self.folder / "lakemill.yml").write_text(head + textwrap.dedent(job).replace("\n", "\n      "))
+        (self.folder / "lakemill.yml").write_text(head + textwrap.dedent(job).rstrip().replace("\n", "\n      ") + "\n")
 
     def steps(self, source: str) -> None:
         (self.folder / "steps.py").write_text(STEPS + textwrap.dedent(source))
@@ -402,6 +404,31 @@ def test_a_state_of_jobs_that_was_lost_is_made_anew_from_the_records(place):
     kill(runner)
     (place.folder / ".lakemill" / "jobs.db").unlink()
     place.open()
+    assert place.run().status == "success"
+    assert place.tasks("end") == {"first": 1, "second": 1, "third": 1}
+
+
+def test_a_runner_does_not_touch_the_interrupted_runs_of_other_jobs(place):
+    runner = place.start()
+    until(lambda: place.tasks()["second"])
+    kill(runner)
+    (interrupted,) = place.runs()
+    with _client(jobs_url(load_project(place.folder).settings)) as client:  # as if it had died a moment earlier
+        client.resume_workflows([interrupted.run_id], queue_name="working")
+    with (place.folder / "lakemill.yml").open("a") as file:
+        file.write("    other: {tasks: [{task_key: alone, python: 'steps:quick'}]}\n")
+    place.open()
+    assert run_job(load_project(place.folder), "other").status == "success"
+    assert place.tasks("begin") == {"first": 1, "second": 1, "alone": 1}
+    assert [run.status for run in place.runs()] == ["success", "interrupted"]
+
+
+def test_another_version_of_the_runner_goes_on_with_the_run(place, monkeypatch):
+    runner = place.start()
+    until(lambda: place.tasks()["second"])
+    kill(runner)
+    place.open()
+    monkeypatch.setattr(DBOSRegistry, "compute_app_version", lambda *_: "another")
     assert place.run().status == "success"
     assert place.tasks("end") == {"first": 1, "second": 1, "third": 1}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -95,9 +95,26 @@ def runner_lock(settings: WorkspaceSettings) -> RunnerLock:
 
 def runs(project: Project, *, limit: int = 20) -> tuple[JobRun, ...]:
     """Return the newest runs of jobs in a project's workspace, newest first."""
+    with _records(project) as (store, held):
+        return tuple(run if held else without_runner(run) for run in store.newest(limit))
+
+
+def find_run(project: Project, run_id: str) -> JobRun:
+    """Return one run of a job in a project's workspace.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    with _records(project) as (store, held):
+        return store.get(run_id) if held else without_runner(store.get(run_id))
+
+
+@contextmanager
+def _records(project: Project) -> Iterator[tuple[RunStore, bool]]:
     with closing(Database(project.settings.metadata)) as database, runner_lock(project.settings) as lock:
-        found = RunStore(database).newest(limit)
-        return found if lock.is_held() else tuple(without_runner(run) for run in found)
+        yield RunStore(database), lock.is_held()
 
 
 def _order(project: Project, key: str, given: Mapping[str, Any]) -> Order:

@@ -13,7 +13,7 @@ import pytest
 from lakemill.core.errors import NotFoundError, StorageError, TaskError
 from lakemill.core.events import Event
 from lakemill.metadata import Database
-from lakemill.projects import JobRun, load_project, run_job, runs
+from lakemill.projects import JobRun, find_run, load_project, run_job, runs
 from lakemill.projects.graph import Ending
 from lakemill.projects.project import Job, Task
 from lakemill.projects.protocol import Outcome
@@ -73,6 +73,7 @@ def test_a_job_runs_its_tasks_and_records_them(tmp_path):
         Event(kind="end", stage="second"),
     ]
     assert runs(made) == (run,)
+    assert find_run(made, run.run_id) == run
 
 
 def test_a_failure_stops_what_depends_on_it_and_is_told_with_its_traceback(tmp_path):
