@@ -1,22 +1,30 @@
-"""From a run to what made it: commit, table versions, environment."""
+"""From a run to what made it: commit, table versions, environment, memory."""
 
 from __future__ import annotations
 
+import os
 import platform
+import resource
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import distributions
+from functools import lru_cache
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 from lakemill.core.records import TableRef
 
+KIB = 1024
+
 
 def git_tags(folder: Path) -> dict[str, str]:
-    """Return commit and state of the git checkout that holds a folder; nothing outside of one."""
+    """Return commit and state of the git checkout that holds a folder; nothing outside of one.
+
+    A file below the folder that git does not know makes it dirty as well: it may have been run.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
-    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    dirty = bool(_git(folder, "status", "--porcelain", "--", "."))
     return {"mlflow.source.git.commit": commit, "lakemill.git.dirty": str(dirty).lower()}
 
 
@@ -25,17 +33,27 @@ def table_tags(tables: Sequence[TableRef]) -> dict[str, str]:
     return {f"lakemill.table.{table.name}": str(table.version) for table in tables}
 
 
+@lru_cache(maxsize=1)
 def environment() -> str:
     """Return the interpreter and every installed package, in the form of a requirements file."""
     packages = sorted({f"{item.name}=={item.version}" for item in distributions() if item.name}, key=str.lower)
-    return "\n".join([f"# Python {platform.python_version()}, {platform.platform()}", *packages, ""])
+    machine = f"# Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
+    return "\n".join([machine, f"# Lakemill {version('lakemill')}", *packages, ""])
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory that this process has had."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return next(int(line.split()[1]) * KIB for line in lines if line.startswith("VmHWM"))
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
@@ -19,8 +20,12 @@ class ModelVersion:
 
     Parameters
     ----------
+    run_id
+        The MLflow run that made it.
     uri
         ``models:/name/version``, for any MLflow client that tracks the same store.
+    aliases
+        Aliases that point to it.
     """
 
     name: str
@@ -33,6 +38,32 @@ class ModelVersion:
 
 
 @record
+class AliasMove:
+    """One move of an alias, as its audit keeps it.
+
+    Parameters
+    ----------
+    before, after
+        Versions that had it and have it; None is no version.
+    by
+        Who moved it.
+    run_id
+        In which job run.
+    back
+        Whether it was a rollback.
+    """
+
+    alias: str
+    before: int | None
+    after: int | None
+    by: str
+    at: datetime
+    reason: str
+    run_id: str = ""
+    back: bool = False
+
+
+@record
 class Evaluation:
     """A figure of quality, on what data, over how many cases.
 
@@ -41,7 +72,7 @@ class Evaluation:
     metric
         Its name.
     value
-        Its value; it must be a number.
+        Its value, finite.
     data
         What it was measured on, for a person: table, version, days.
     n
@@ -52,15 +83,17 @@ class Evaluation:
 
     metric: str
     value: float
+    of: str
     data: str
     n: int
     higher_is_better: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is not a number."""
-        if self.value != self.value:
+        """Refuse what is not a finite number."""
+        if not math.isfinite(self.value):
             raise ConfigError(
-                f"metric {self.metric} on {self.data} is not a number", hint="nothing could be measured there"
+                f"metric {self.metric} on {self.data} is {self.value}, not a finite number",
+                hint="nothing could be measured there",
             )
 
 
