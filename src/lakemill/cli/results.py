@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -46,11 +47,22 @@ def task_table(run: JobRun) -> Table:
     for task in last.values():
         again = f" (attempt {task.attempt})" if task.attempt > 1 else ""
         result = (task.error or task.message).partition("\n")[0]
-        engines = ", ".join(sorted({f"{role}: {kind}" for role, kind in task.engines.items()}))
         made.add_row(
-            task.task_key, status(task.status).append(again), took(task), size(task.peak_bytes), engines, result
+            task.task_key,
+            status(task.status).append(again),
+            took(task),
+            size(task.peak_bytes),
+            _engines(task.engines),
+            result,
         )
     return made
+
+
+def _engines(kinds: Mapping[str, str]) -> str:
+    """Return the kind that all roles share, or the kind of each role."""
+    if len(set(kinds.values())) == 1:
+        return next(iter(kinds.values()))
+    return ", ".join(f"{role} {kind}" for role, kind in sorted(kinds.items()))
 
 
 def _span(start: datetime | None, end: datetime | None) -> str:
