@@ -7,25 +7,58 @@ import pytest
 from lakemill.training.many.staging import Finished, Spool, Staging
 
 
-def fill(path: Path, keys) -> bytes:
-    spool = Spool(path)
-    for key in keys:
-        spool.add(Finished(key=(key,), rows={"models": {"model": key.encode() * 50}}))
+def finished(key: str, text: str = "") -> Finished:
+    return Finished(key=(key,), rows={"models": (text or key).encode() * 50})
+
+
+def fill(folder: Path, *results: Finished) -> Path:
+    spool = Spool(folder)
+    for result in results:
+        spool.add(result)
     spool.close()
-    return path.read_bytes()
+    (path,) = folder.iterdir()
+    return path
 
 
-def test_every_torn_tail_is_ignored_and_overwritten(tmp_path: Path):
-    whole = fill(tmp_path / "whole", "abc")
-    two = len(fill(tmp_path / "two", "ab"))
+def test_every_torn_tail_is_ignored_and_done_again(tmp_path: Path):
+    whole = fill(tmp_path / "whole", *map(finished, "abc")).read_bytes()
+    two = fill(tmp_path / "two", *map(finished, "ab")).stat().st_size
     for length in range(two, len(whole)):
-        torn = tmp_path / "torn"
-        torn.write_bytes(whole[:length])
-        spool = Spool(torn)
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        (folder / "0").write_bytes(whole[:length])
+        spool = Spool(folder)
         assert spool.done == {("a",), ("b",)}
-        spool.add(Finished(key=("c",), rows={"models": {"model": b"c" * 50}}))
+        spool.add(finished("c"))
+        assert list(spool.finished()) == [finished("a"), finished("b"), finished("c")]
         spool.close()
-        assert torn.read_bytes() == whole
+
+
+def test_attempts_that_overlap_give_each_group_once(tmp_path: Path):
+    """An attempt that was given up may still be alive on a machine that cannot be reached."""
+    given_up, second = Spool(tmp_path), Spool(tmp_path)
+    given_up.add(finished("a", "first"))
+    second.add(finished("a", "second"))
+    given_up.add(finished("b"))
+    third = Spool(tmp_path)
+    assert third.done == {("a",), ("b",)}
+    third.add(finished("c"))
+    found = list(third.finished())
+    assert sorted(item.key for item in found) == [("a",), ("b",), ("c",)]
+    assert found[[item.key for item in found].index(("b",))] == finished("b")
+    for spool in (given_up, second, third):
+        spool.close()
+
+
+def test_a_spool_goes_with_its_pack(tmp_path: Path):
+    staging = Staging(tmp_path)
+    with pytest.raises(RuntimeError), staging.spool("fit", 3) as spool:
+        spool.add(finished("a"))
+        raise RuntimeError
+    with staging.spool("fit", 3) as spool:
+        assert spool.done == {("a",)}
+    with staging.spool("fit", 3) as spool:
+        assert spool.done == set()
 
 
 def test_a_pack_is_finished_only_when_its_folder_has_its_name(tmp_path: Path):

@@ -21,6 +21,8 @@ from lakemill.engines.process.attempt import Attempt, Failure
 from lakemill.engines.process.worker import Reply, thaw
 
 PR_SET_PDEATHSIG: Final = 1
+MAX_MESSAGE: Final = 2_000
+MAX_TRACEBACK: Final = 50_000
 
 
 def main() -> None:
@@ -52,9 +54,17 @@ def _answer(function: bytes, payload: bytes, attempt: Attempt) -> Reply:
 
 
 def describe(error: BaseException) -> Failure:
-    """Turn an exception into a record, with its traceback."""
-    text = "".join(traceback.format_exception(error))
-    return Failure(kind="exception", message=f"{type(error).__name__}: {error}", traceback=text)
+    """Turn an exception into a record, with its traceback; both of bounded length and fit to be stored."""
+    try:
+        message = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  the error's own code may fail as well
+        message = f"{type(error).__name__}: its text could not be made"
+    text = _storable("".join(traceback.format_exception(error)))
+    return Failure(kind="exception", message=_storable(message)[:MAX_MESSAGE], traceback=text[-MAX_TRACEBACK:])
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @lru_cache(maxsize=8)

@@ -44,7 +44,8 @@ class Limits:
     memory_bytes
         Resident bytes of the child, interpreter and libraries included; None: no limit.
     item_seconds
-        Wall-clock seconds for one item, from `Attempt.at` to the next; None: no limit.
+        Wall-clock seconds for one item, from `Attempt.at` to the next; loading the function and
+        what it does outside items are not limited. None: no limit.
     """
 
     threads: int = 1
@@ -188,7 +189,7 @@ class Worker:
 
     def _breach(self, item: str, seconds: float) -> Loss | None:
         limits = self.limits
-        if limits.item_seconds is not None and seconds > limits.item_seconds:
+        if item and limits.item_seconds is not None and seconds > limits.item_seconds:
             return Loss(kind="timeout", item=item, message=f"no result after {limits.item_seconds:g} s")
         if limits.memory_bytes is not None and (used := self._resident_bytes()) > limits.memory_bytes:
             text = f"used {used / 2**20:,.0f} MiB, allowed {limits.memory_bytes / 2**20:,.0f} MiB"

@@ -86,7 +86,7 @@ class TaskEngine(ABC):
         each
             What one task needs.
         item_seconds
-            Wall-clock limit of one item.
+            Wall-clock limit of one item, from ``attempt.at(name)`` to the next.
         max_in_flight
             Most tasks handed out at any time; default: twice what runs at once.
         """

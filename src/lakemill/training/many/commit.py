@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakemill.catalog import Catalog, CommitKey
-from lakemill.training.many.groups import LEDGER, Phase
+from lakemill.training.many.groups import Phase
+from lakemill.training.many.outputs import FAILURES
 from lakemill.training.many.staging import Staging
 
 COMMIT_SECONDS: Final = 20.0
-FAILURES: Final = "failures"
 
 
 class Committer:
@@ -99,6 +99,3 @@ class Committer:
 def with_training(schema: pa.Schema) -> pa.Schema:
     """Return a table's schema: the training's identity, then the columns of an output."""
     return pa.schema([pa.field("training", pa.string()), *schema])
-
-
-__all__ = ["COMMIT_SECONDS", "FAILURES", "LEDGER", "Committer", "with_training"]

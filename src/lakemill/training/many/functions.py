@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from lakemill.core.errors import ConfigError, SchemaError, nearest
 from lakemill.training.many.definition import GroupFunction, GroupResult, ManyTraining
-from lakemill.training.many.groups import Columns, Group, Phase
+from lakemill.training.many.groups import Group, Phase
+from lakemill.training.many.outputs import Columns
 from lakemill.training.many.staging import Staging
 
 ROWS = "rows"

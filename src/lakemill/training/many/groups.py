@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakemill.core.records import record
-from lakemill.engines.process import Attempt, Failure
+from lakemill.core.records import record, to_json
+from lakemill.engines.process import Attempt
 from lakemill.engines.process.child import describe
+from lakemill.training.many.artifact import key_text
+from lakemill.training.many.outputs import Columns, Key, Outputs
 from lakemill.training.many.staging import Finished, Spool, Staging
 
-Key = tuple[Any, ...]
-Columns = Mapping[str, Any]
+MANIFEST: Final = "manifest.json"
 
 
 @record
@@ -96,37 +98,53 @@ def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
     """
     phase, folder, pack = work
     staging = Staging(Path(folder))
+    if (known := kept_manifest(staging, phase.name, pack)) is not None:
+        return known
+    outputs = Outputs(phase.outputs, keys=_key_fields(phase, staging, pack))
     with staging.spool(phase.name, pack) as spool:
         for group in read_groups(phase, staging, pack):
             if group.key not in spool.done:
-                spool.add(_fit(phase, group, attempt))
+                spool.add(_fit(phase, group, outputs=outputs, attempt=attempt))
         attempt.at("")
-        _write_outputs(phase, staging, spool, pack)
-        return _manifest(spool, pack)
+        manifest = _manifest(spool, pack)
+        with staging.finishing(phase.name, pack) as files:
+            outputs.write(files, spool, phase=phase.name)
+            (files / MANIFEST).write_text(to_json(manifest))
+    return manifest
 
 
-def _fit(phase: Phase, group: Group, attempt: Attempt) -> Finished:
-    name = item_name(group.key)
+def kept_manifest(staging: Staging, phase: str, pack: int) -> Manifest | None:
+    """Return the manifest of a finished pack, or None while there is none."""
+    path = staging.result(phase, pack) / MANIFEST
+    return Manifest(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _key_fields(phase: Phase, staging: Staging, pack: int) -> tuple[pa.Field, ...]:
+    schema = pq.read_schema(staging.root / next(iter(phase.parts.values())).format(pack=pack))
+    return tuple(schema.field(name) for name in phase.by)
+
+
+def _fit(phase: Phase, group: Group, *, outputs: Outputs, attempt: Attempt) -> Finished:
+    name = key_text(group.key)
     if (failure := attempt.verdict(name)) is not None:
         return Finished(key=group.key, failure=failure)
     attempt.at(name)
     started = time.perf_counter()
-    rows, failure = _outcome(phase.fn, group)
-    return Finished(key=group.key, rows=rows, failure=failure, seconds=time.perf_counter() - started)
-
-
-def _outcome(
-    fn: Callable[[Group], Mapping[str, Columns]], group: Group
-) -> tuple[Mapping[str, Columns], Failure | None]:
     try:
-        return fn(group), None
+        rows = outputs.encode(group.key, phase.fn(group))
     except Exception as error:  # noqa: BLE001  user code may raise anything
-        return {}, describe(error)
+        return Finished(key=group.key, failure=describe(error), seconds=time.perf_counter() - started)
+    return Finished(key=group.key, rows=rows, seconds=time.perf_counter() - started)
 
 
-def item_name(key: Key) -> str:
-    """Return the text by which a group is known in progress and ledger."""
-    return " | ".join(str(value) for value in key)
+def _manifest(spool: Spool, pack: int) -> Manifest:
+    groups, seconds, failures = 0, 0.0, list[str]()
+    for item in spool.finished():
+        groups, seconds = groups + 1, seconds + item.seconds
+        if item.failure is not None:
+            failures.append(item.failure.message)
+    last = failures[-1] if failures else ""
+    return Manifest(pack=pack, groups=groups, failed=len(failures), fit_seconds=seconds, last_failure=last)
 
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
@@ -148,76 +166,3 @@ def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int
     starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
     for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
         yield tuple(column[start].as_py() for column in columns), (start, end - start)
-
-
-def _write_outputs(phase: Phase, staging: Staging, spool: Spool, pack: int) -> None:
-    key_schema = pq.read_schema(staging.root / next(iter(phase.parts.values())).format(pack=pack))
-    keys = [key_schema.field(name) for name in phase.by]
-    with staging.finishing(phase.name, pack) as folder:
-        for output, schema in phase.outputs.items():
-            full = pa.schema([*keys, *schema])
-            pq.write_table(_collect(spool, output, full, phase.by), folder / f"{output}.parquet")
-        pq.write_table(_ledger(spool, pa.schema([*keys, *LEDGER]), phase), folder / "failures.parquet")
-
-
-LEDGER = pa.schema(
-    [
-        ("phase", pa.string()),
-        ("kind", pa.string()),
-        ("message", pa.string()),
-        ("traceback", pa.string()),
-        ("seconds", pa.float64()),
-    ]
-)
-
-
-def _collect(spool: Spool, output: str, schema: pa.Schema, by: tuple[str, ...]) -> pa.Table:
-    batches = [_batch(item.key, item.rows[output], schema, by) for item in spool.finished() if output in item.rows]
-    return pa.Table.from_batches(batches, schema)
-
-
-def _batch(key: Key, columns: Columns, schema: pa.Schema, by: tuple[str, ...]) -> pa.RecordBatch:
-    length = next((len(v) for v in columns.values() if _is_column(v)), 1)
-    values = {**dict(zip(by, key, strict=True)), **columns}
-    arrays = [_array(values[field.name], field.type, length) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _is_column(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, str | bytes)
-
-
-def _array(value: Any, kind: pa.DataType, length: int) -> pa.Array:
-    if _is_column(value):
-        return pa.array(value, type=kind)
-    return pa.repeat(pa.scalar(value, type=kind), length)
-
-
-def _ledger(spool: Spool, schema: pa.Schema, phase: Phase) -> pa.Table:
-    rows = [(item, item.failure) for item in spool.finished() if item.failure is not None]
-    batches = [
-        _batch(
-            item.key,
-            {
-                "phase": phase.name,
-                "kind": failure.kind,
-                "message": failure.message,
-                "traceback": failure.traceback,
-                "seconds": item.seconds,
-            },
-            schema,
-            phase.by,
-        )
-        for item, failure in rows
-    ]
-    return pa.Table.from_batches(batches, schema)
-
-
-def _manifest(spool: Spool, pack: int) -> Manifest:
-    groups, seconds, failures = 0, 0.0, list[str]()
-    for item in spool.finished():
-        groups, seconds = groups + 1, seconds + item.seconds
-        if item.failure is not None:
-            failures.append(item.failure.message)
-    last = failures[-1] if failures else ""
-    return Manifest(pack=pack, groups=groups, failed=len(failures), fit_seconds=seconds, last_failure=last)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from lakemill.core.errors import EngineError
 from lakemill.core.events import Event
 from lakemill.core.records import Resources, record
-from lakemill.engines.process import Failure
 from lakemill.engines.tasks import Outcome, Task
 from lakemill.training.many.commit import Committer
-from lakemill.training.many.groups import Manifest, Phase, fit_pack
+from lakemill.training.many.groups import Manifest, Phase, fit_pack, kept_manifest
 from lakemill.training.many.packs import Packs
 from lakemill.training.many.staging import Staging
 from lakemill.workspace import Workspace
@@ -26,11 +25,11 @@ class PhaseSummary:
     Parameters
     ----------
     groups, failed
-        Groups done in this process (failures included), and failures among them.
+        Groups done (failures included), also by earlier processes, and failures among them.
     fit_seconds
         Seconds inside the function, summed over groups.
     peak_bytes
-        Largest peak of one child process.
+        Largest peak of one child process of this one.
     last_failure
         What the last failed group said.
     """
@@ -62,11 +61,11 @@ def run_phase(
     """
     committer = Committer(workspace.catalog, staging, phase, tables=tables, training=training)
     committer.recover()
-    summary = PhaseSummary()
-    for outcome in _outcomes(
-        workspace, phase, staging=staging, packs=packs.numbers, each=each, item_seconds=item_seconds
-    ):
-        summary = _add(summary, outcome)
+    finished = staging.finished_packs(phase.name)
+    summary = _already(phase, staging, finished)
+    left = [pack for pack in packs.numbers if pack not in finished]
+    for outcome in _outcomes(workspace, phase, staging=staging, packs=left, each=each, item_seconds=item_seconds):
+        summary = _add(summary, outcome.value, peak_bytes=outcome.peak_bytes)
         committer.add(outcome.value.pack)
         workspace.emit(_progress(phase, summary, packs.groups))
     committer.flush()
@@ -83,8 +82,7 @@ def _outcomes(
     item_seconds: float | None,
 ) -> Iterator[Outcome]:
     """Yield one good outcome a pack; a pack that the engine lost is handed out again."""
-    left = [pack for pack in packs if pack not in staging.finished_packs(phase.name)]
-    lost: Failure | None = None
+    left, lost = list(packs), None
     for _ in range(LOST_PACK_ATTEMPTS):
         tasks = (Task(key=str(pack), payload=(phase, str(staging.root), pack)) for pack in left)
         left = []
@@ -103,13 +101,21 @@ def _outcomes(
     )
 
 
-def _add(summary: PhaseSummary, outcome: Outcome) -> PhaseSummary:
-    manifest: Manifest = outcome.value
+def _already(phase: Phase, staging: Staging, finished: Iterable[int]) -> PhaseSummary:
+    """Return what earlier processes came to."""
+    summary = PhaseSummary()
+    for pack in finished:
+        if (manifest := kept_manifest(staging, phase.name, pack)) is not None:
+            summary = _add(summary, manifest)
+    return summary
+
+
+def _add(summary: PhaseSummary, manifest: Manifest, *, peak_bytes: int = 0) -> PhaseSummary:
     return PhaseSummary(
         groups=summary.groups + manifest.groups,
         failed=summary.failed + manifest.failed,
         fit_seconds=summary.fit_seconds + manifest.fit_seconds,
-        peak_bytes=max(summary.peak_bytes, outcome.peak_bytes),
+        peak_bytes=max(summary.peak_bytes, peak_bytes),
         last_failure=manifest.last_failure or summary.last_failure,
     )
 

@@ -11,9 +11,9 @@ from typing import Any
 from lakemill import features
 from lakemill.core.errors import TaskError
 from lakemill.core.records import TableRef, content_hash
-from lakemill.training.many.commit import FAILURES
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.groups import Phase
+from lakemill.training.many.outputs import FAILURES
 from lakemill.training.many.packs import Packs, Part, write_packs
 from lakemill.training.many.run import PhaseSummary, run_phase
 from lakemill.training.many.staging import Staging

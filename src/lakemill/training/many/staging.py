@@ -13,7 +13,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,28 +25,32 @@ from lakemill.engines.process import Failure
 
 @record
 class Finished:
-    """The result of one group: its rows by output table, or why there are none."""
+    """The result of one group: its rows by output table in Arrow's format, or why there are none."""
 
     key: tuple[Any, ...]
-    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rows: Mapping[str, bytes] = field(default_factory=dict)
     failure: Failure | None = None
     seconds: float = 0.0
 
 
 class Spool:
-    """Results of the groups of one pack, one pickle after the other, a torn tail ignored.
+    """Results of the groups of one pack, one pickle after the other; torn tails are ignored.
+
+    Every attempt appends to a file of its own, so that one which the engine has given up, and which
+    may yet be alive on another machine, spoils nothing.
 
     Parameters
     ----------
-    path
-        The file; it may hold results of an attempt that was killed.
+    folder
+        Where the files are; it may hold those of attempts that were killed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: set[tuple[Any, ...]] = set()
-        self._file: BinaryIO = path.open("a+b")
-        self._file.truncate(self._recover())
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._paths = sorted(folder.iterdir())
+        self.done = {item.key for item in self.finished()}
+        self._paths.append(folder / uuid4().hex)
+        self._file: BinaryIO = self._paths[-1].open("xb")
 
     def add(self, item: Finished) -> None:
         """Append one result and hand it to the operating system, which outlives this process."""
@@ -55,23 +59,24 @@ class Spool:
         self.done.add(item.key)
 
     def finished(self) -> Iterator[Finished]:
-        """Yield all results, one at a time from the file."""
-        with self.path.open("rb") as file, suppress(EOFError):
-            while True:
-                yield pickle.load(file)
+        """Yield the result of every group, once, from the files."""
+        seen = set[tuple[Any, ...]]()
+        for path in self._paths:
+            for item in _whole(path):
+                if item.key not in seen:
+                    seen.add(item.key)
+                    yield item
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _recover(self) -> int:
-        """Return the length of the file up to its last whole result."""
-        whole = 0
-        with self.path.open("rb") as file, suppress(EOFError, pickle.UnpicklingError, IndexError):
-            while True:
-                self.done.add(pickle.load(file).key)
-                whole = file.tell()
-        return whole
+
+def _whole(path: Path) -> Iterator[Finished]:
+    """Yield the results in a file up to the first that is torn."""
+    with path.open("rb") as file, suppress(EOFError, pickle.UnpicklingError, IndexError):
+        while True:
+            yield pickle.load(file)
 
 
 class Staging:
@@ -103,14 +108,10 @@ class Staging:
     @contextmanager
     def spool(self, phase: str, pack: int) -> Iterator[Spool]:
         """Open the spool of a pack; it goes when the pack is finished."""
-        path = self.root / "spools" / phase / f"{pack:06d}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        spool = Spool(path)
-        try:
+        folder = self.root / "spools" / phase / f"{pack:06d}"
+        with closing(Spool(folder)) as spool:
             yield spool
-        finally:
-            spool.close()
-        path.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def finishing(self, phase: str, pack: int) -> Iterator[Path]:

@@ -22,7 +22,8 @@ from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, ModelV
 from lakemill.training.many.artifact import GroupModels, write_models
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.functions import ROWS, fit_phase
-from lakemill.training.many.groups import Key, read_groups
+from lakemill.training.many.groups import read_groups
+from lakemill.training.many.outputs import Key
 from lakemill.training.many.packs import Part
 from lakemill.training.many.session import Session
 from lakemill.workspace import Workspace, execute
@@ -152,7 +153,7 @@ def _register(session: Session, fitted: Fitted) -> ModelVersion:
     with (
         TemporaryDirectory(prefix="lakemill-models-") as folder,
         workspace.models.start_run(
-            definition.registered_model, inputs=session.refs, tags={TRAINING: session.id, **_engines(workspace)}
+            definition.registered_model, inputs=session.refs, tags={TRAINING: session.id}
         ) as run,
     ):
         models, layout = Path(folder) / "models.sqlite", Path(folder) / "layout.json"
@@ -162,6 +163,7 @@ def _register(session: Session, fitted: Fitted) -> ModelVersion:
         layout.write_text(json.dumps({"by": definition.keys}))
         artifacts = {"models": str(models), "layout": str(layout)}
         _log(run, session, fitted, count)
+        example = fitted.example(GroupModels(models).keys()[0])
         from lakemill.training.many.many_model import signature_of  # MLflow takes a second to import
 
         return workspace.models.register(
@@ -169,7 +171,8 @@ def _register(session: Session, fitted: Fitted) -> ModelVersion:
             name=definition.registered_model,
             code=PYFUNC,
             artifacts=artifacts,
-            signature=signature_of(artifacts, fitted.example(GroupModels(models).keys()[0])),
+            signature=signature_of(artifacts, example),
+            input_example=example,
             pip_requirements=["lakemill"],
             tags=_tags(session, fitted, count),
         )
@@ -192,11 +195,6 @@ def _log(run: Run, session: Session, fitted: Fitted, count: int) -> None:
     run.log_metrics({name: evaluation.value for name, evaluation in fitted.evaluations.items()})
     for name, text in {"definition.json": to_json(session.definition), **fitted.texts}.items():
         run.log_text(text, name)
-
-
-def _engines(workspace: Workspace) -> dict[str, str]:
-    settings = workspace.settings
-    return {"lakemill.engine.frames": settings.frames.kind, "lakemill.engine.tasks": settings.tasks.kind}
 
 
 def _tags(session: Session, fitted: Fitted, count: int) -> dict[str, str]:
