@@ -93,6 +93,8 @@ class Workspace:
             artifacts=settings.artifacts,
             experiment=settings.name,
             context=self.context,
+            project_dir=settings.project_dir,
+            engines={"frames": settings.frames.kind, "tasks": settings.tasks.kind},
         )
 
     def table(self, name: str) -> Table:

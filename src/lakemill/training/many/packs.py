@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakemill.catalog.schemas import quoted
 from lakemill.core.errors import SchemaError
 from lakemill.core.records import record, to_json
 from lakemill.engines.frames import Frame, FrameEngine
@@ -19,6 +20,7 @@ from lakemill.training.many.staging import Staging
 PACKS_PER_SLOT = 16
 MAX_GROUPS = 500
 MAX_ROWS = 200_000
+PACK = "lakemill_pack"
 
 
 @record
@@ -32,7 +34,7 @@ class Size:
 
 @record
 class Part:
-    """A frame to cut into packs, and the columns that order a group's rows."""
+    """A frame to cut into packs, and the columns, as SQL, that order a group's rows."""
 
     frame: Frame
     order: str
@@ -93,14 +95,15 @@ def write_packs(
 
 def _plan(frames: FrameEngine, frame: Frame, by: tuple[str, ...], cost: str, slots: int) -> tuple[Frame, int]:
     """Return a frame of keys and their pack, and the number of keys."""
-    keys = ", ".join(by)
-    costs = frames.sql(f"select {keys}, {cost} as cost, count(*) as n from s group by {keys}", {"s": frame})
+    keys = ", ".join(map(quoted, by))
+    costs = frames.sql(
+        f"select {keys}, {cost} as lakemill_cost, count(*) as lakemill_rows from s group by {keys}", {"s": frame}
+    )
     size = _size(frames, costs, by)
     target = size.cost / packs_for(size, slots)
+    before = f"sum(lakemill_cost) over (order by lakemill_cost desc, {keys}) - lakemill_cost"
     plan = frames.sql(
-        f"select {keys}, cast(floor((sum(cost) over (order by cost desc, {keys}) - cost) / {target!r}) as int) as pack"
-        " from costs",
-        {"costs": costs},
+        f"select {keys}, cast(floor(({before}) / {target!r}) as int) as {PACK} from costs", {"costs": costs}
     )
     return plan, size.groups
 
@@ -122,10 +125,10 @@ def packs_for(size: Size, slots: int) -> int:
 
 
 def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
-    nulls = " or ".join(f"{name} is null" for name in by)
+    nulls = " or ".join(f"{quoted(name)} is null" for name in by)
     total = frames.sql(
-        "select count(*) as groups, sum(n) as n_rows, sum(cost) as cost, "
-        f"sum(case when {nulls} then n else 0 end) as without_key from costs",
+        "select count(*) as groups, sum(lakemill_rows) as n_rows, sum(lakemill_cost) as cost, "
+        f"sum(case when {nulls} then lakemill_rows else 0 end) as without_key from costs",
         {"costs": costs},
     )
     row = frames.to_arrow(total).read_all().to_pylist()[0]
@@ -142,8 +145,8 @@ def _cut(
     frames: FrameEngine, staging: Staging, part: Part, plan: Frame, *, name: str, by: tuple[str, ...]
 ) -> dict[int, pa.Schema]:
     """Write the part's file of every pack that has rows in it; return their schemas by pack."""
-    keys, written = ", ".join(by), dict[int, pa.Schema]()
-    query = f"select s.*, p.pack from s join p using ({keys}) order by pack, {keys}, {part.order}"
+    keys, written = ", ".join(map(quoted, by)), dict[int, pa.Schema]()
+    query = f"select s.*, p.{PACK} from s join p using ({keys}) order by {PACK}, {keys}, {part.order}"
     for pack, table in by_pack(frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))):
         path = staging.pack_file(name, pack)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +156,7 @@ def _cut(
 
 
 def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
-    """Cut a stream that is sorted by its column ``pack`` into one table a pack."""
+    """Cut a stream that is sorted by its column `PACK` into one table a pack."""
     held: list[pa.RecordBatch] = []
     current = -1
     for batch in stream:
@@ -168,7 +171,7 @@ def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-    packs = batch["pack"].to_numpy()
+    packs = batch[PACK].to_numpy()
     borders = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), batch.num_rows]
     for start, end in pairwise(borders):
         if end > start:
@@ -176,4 +179,4 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
 
 
 def _without_pack(batches: list[pa.RecordBatch]) -> pa.Table:
-    return pa.Table.from_batches(batches).drop_columns(["pack"])
+    return pa.Table.from_batches(batches).drop_columns([PACK])

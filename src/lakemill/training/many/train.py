@@ -15,11 +15,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from lakemill import features
+from lakemill.catalog.schemas import quoted
 from lakemill.core.errors import TaskError
 from lakemill.core.events import Event
 from lakemill.core.records import record, to_json
 from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, ModelVersion, Run, decide
-from lakemill.training.many.artifact import GroupModels, write_models
+from lakemill.training.many.again import Only, choose, count, failed_groups
+from lakemill.training.many.artifact import write_models
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.functions import ROWS, fit_phase
 from lakemill.training.many.groups import read_groups
@@ -65,8 +67,10 @@ class Trained:
     decision: Decision | None = None
 
 
-def train(workspace: Workspace, definition: ManyTraining) -> Trained:
-    """Train a model for every group and register them all as one version.
+def train(
+    workspace: Workspace, definition: ManyTraining, *, only: Only | None = None, base: int | None = None
+) -> Trained:
+    """Train a model for every group, or for some again, and register them all as one version.
 
     Groups that fail stand in the table ``<registered_model>_failures`` and stop nobody else. A
     training that was killed goes on where it was; one that is done is not done again.
@@ -77,23 +81,30 @@ def train(workspace: Workspace, definition: ManyTraining) -> Trained:
         Where the tables, engines and models are.
     definition
         What to train.
+    only
+        Keys of the groups to train again, or ``"failed"`` for all that failed; every other group is
+        carried over from version `base` into the new one. If none failed, `base` is returned.
+    base
+        That version; by default the newest.
 
     Raises
     ------
     TaskError
         If no group could be fitted.
     NotFoundError, SchemaError
-        If the training set does not fit the definition.
+        If the training set does not fit the definition, or there is no such group or version.
     """
-    session = Session(workspace, definition)
+    again = None if only is None else choose(workspace, definition, only=only, version=base)
+    session = Session(workspace, definition, again=again)
+    if again is not None and not count(workspace, session.subset.groups):
+        return _trained(again.base, workspace.models.decision(again.base))
     known = workspace.models.find(definition.registered_model, training=session.id)
     if known is None:
         fitted = fit_groups(session)
         known = _register(session, fitted)
     decision = _promote(workspace, definition, known)
-    trained = _trained(session, known, decision)
     session.staging.remove()
-    return trained
+    return _trained(known, decision)
 
 
 @execute.register
@@ -113,7 +124,7 @@ def fit_groups(session: Session) -> Fitted:
         fitted: Fitted = import_module(fit.trained_by).fit_groups(session)
         return fitted
     rows = features.load(session.workspace, session.definition.training_set)
-    session.prepare({ROWS: Part(frame=rows, order=session.definition.time)}, cost="count(*)")
+    session.prepare({ROWS: Part(frame=rows, order=quoted(session.definition.time))}, cost="count(*)")
     session.run(fit_phase(session.definition))
     return Fitted(evaluations=_mean_metrics(session), example=partial(_rows_of, session))
 
@@ -157,13 +168,13 @@ def _register(session: Session, fitted: Fitted) -> ModelVersion:
         ) as run,
     ):
         models, layout = Path(folder) / "models.sqlite", Path(folder) / "layout.json"
-        count = write_models(models, _models(session))
-        if not count:
+        number = write_models(models, _models(session))
+        if not number:
             raise TaskError("no group could be fitted", hint=f"see table {session.table('failures')}")
         layout.write_text(json.dumps({"by": definition.keys}))
         artifacts = {"models": str(models), "layout": str(layout)}
-        _log(run, session, fitted, count)
-        example = fitted.example(GroupModels(models).keys()[0])
+        _log(run, session, fitted, number)
+        example = fitted.example(next(_models(session))[0])
         from lakemill.training.many.many_model import signature_of  # MLflow takes a second to import
 
         return workspace.models.register(
@@ -174,7 +185,7 @@ def _register(session: Session, fitted: Fitted) -> ModelVersion:
             signature=signature_of(artifacts, example),
             input_example=example,
             pip_requirements=["lakemill"],
-            tags=_tags(session, fitted, count),
+            tags=_tags(session, fitted, number),
         )
 
 
@@ -183,6 +194,9 @@ def _models(session: Session) -> Iterator[tuple[tuple[Any, ...], bytes]]:
         table = pq.ParquetFile(session.staging.result("fit", pack) / "models.parquet")
         for batch in table.iter_batches(columns=[*session.definition.keys, "model"]):
             yield from _keyed(batch.to_pydict(), session.definition.keys)
+    if session.subset is not None:
+        for batch in session.workspace.frames.to_arrow(session.subset.others(session.table("models"))):
+            yield from _keyed(batch.to_pydict(), session.definition.keys)
 
 
 def _keyed(columns: dict[str, list[Any]], by: tuple[str, ...]) -> Iterator[tuple[tuple[Any, ...], bytes]]:
@@ -190,15 +204,16 @@ def _keyed(columns: dict[str, list[Any]], by: tuple[str, ...]) -> Iterator[tuple
         yield tuple(columns[name][number] for name in by), model
 
 
-def _log(run: Run, session: Session, fitted: Fitted, count: int) -> None:
-    run.log_params({"by": ", ".join(session.definition.keys), "training": session.id, "models": count})
+def _log(run: Run, session: Session, fitted: Fitted, models: int) -> None:
+    run.log_params({"by": ", ".join(session.definition.keys), "training": session.id, "models": models})
     run.log_metrics({name: evaluation.value for name, evaluation in fitted.evaluations.items()})
     for name, text in {"definition.json": to_json(session.definition), **fitted.texts}.items():
         run.log_text(text, name)
 
 
-def _tags(session: Session, fitted: Fitted, count: int) -> dict[str, str]:
-    tags = {TRAINING: session.id, MODELS: str(count), FAILED: str(session.packs.groups - count)}
+def _tags(session: Session, fitted: Fitted, models: int) -> dict[str, str]:
+    failed = count(session.workspace, failed_groups(session.workspace, session.definition, session.id))
+    tags = {TRAINING: session.id, MODELS: str(models), FAILED: str(failed), **session.tags}
     gate = session.definition.gate
     if gate is not None and gate.metric in fitted.evaluations:
         tags[EVALUATION] = to_json(fitted.evaluations[gate.metric])
@@ -235,7 +250,9 @@ def _opponent(workspace: Workspace, version: ModelVersion, *, alias: str) -> Eva
     return Evaluation(**json.loads(baseline)) if baseline else None
 
 
-def _trained(session: Session, version: ModelVersion, decision: Decision | None) -> Trained:
+def _trained(version: ModelVersion, decision: Decision | None) -> Trained:
     models = int(version.tags[MODELS])
     failed = int(version.tags[FAILED])
-    return Trained(training=session.id, version=version, groups=models + failed, failed=failed, decision=decision)
+    return Trained(
+        training=version.tags[TRAINING], version=version, groups=models + failed, failed=failed, decision=decision
+    )
