@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from lakemill.cli.main import app
 
+pytestmark = pytest.mark.xdist_group("cli")  # the project is run once
+
 LAKEMILL = [sys.executable, "-c", "from lakemill.cli.main import main; main()"]
 
 PROJECT = """\

@@ -25,8 +25,8 @@ mlflow.models.set_model(Same())
 """
 
 
-def figure(value: float) -> Evaluation:
-    return Evaluation(metric="wrmsse", value=value, data="the last 28 days", n=3732)
+def figure(value: float, of: str) -> Evaluation:
+    return Evaluation(metric="wrmsse", value=value, of=of, data="the last 28 days", n=3732)
 
 
 def register(folder: Path, *, value: float, opponent: float) -> None:
@@ -42,9 +42,9 @@ def register(folder: Path, *, value: float, opponent: float) -> None:
             artifacts={"file": str(code)},
             signature=infer_signature([1], [1]),
             pip_requirements=["pandas"],
-            tags={EVALUATION: to_json(figure(value))},
+            tags={EVALUATION: to_json(figure(value, "new"))},
         )
-        workspace.models.promote(version, decide(gate, figure(value), figure(opponent)))
+        workspace.models.promote(version, decide(gate, figure(value, "new"), figure(opponent, "old")))
 
 
 @pytest.fixture

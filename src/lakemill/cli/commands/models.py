@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,7 +14,7 @@ from lakemill.core.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lakemill.registry import Evaluation, ModelVersion, Registry
+    from lakemill.registry import Decision, Evaluation, ModelVersion, Registry
 
 NEWEST: Final = 10
 
@@ -24,7 +23,7 @@ NEWEST: Final = 10
 class _Found:
     version: ModelVersion
     evaluation: Evaluation | None
-    decision: Mapping[str, Any] | None
+    decision: Decision | None
     metrics: Mapping[str, float]
 
 
@@ -56,13 +55,11 @@ def _versions(registry: Registry, name: str) -> tuple[_Found, ...]:
 
 
 def _look(registry: Registry, version: ModelVersion) -> _Found:
-    from lakemill.registry.registry import DECISION
-
     run = registry.client.get_run(version.run_id) if version.run_id else None
     return _Found(
         version=version,
         evaluation=registry.evaluation(version),
-        decision=json.loads(version.tags.get(DECISION, "null")),
+        decision=registry.decision(version),
         metrics=run.data.metrics if run else {},
     )
 
@@ -105,5 +102,5 @@ def _evaluated(evaluation: Evaluation | None) -> str:
     return f"{evaluation.metric} {evaluation.value:.4g} on {evaluation.data}, n = {evaluation.n:,}"
 
 
-def _judged(decision: Mapping[str, Any] | None) -> str:
-    return f"{'passed' if decision['passed'] else 'held back'}: {decision['reason']}" if decision else ""
+def _judged(decision: Decision | None) -> str:
+    return f"{'passed' if decision.passed else 'held back'}: {decision.reason}" if decision else ""

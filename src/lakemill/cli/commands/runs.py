@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -29,20 +28,15 @@ def runs(
 
     Example:  lakemill runs demand-20111209-101500-1a2b
     """
-    from lakemill.metadata import Database
-    from lakemill.projects import load_project
-    from lakemill.projects.runs import RunStore
+    from lakemill import projects
 
-    project = load_project(target=target)
-    with closing(Database(project.settings.metadata)) as database:
-        store = RunStore(database)
-        found = store.get(run_id) if run_id else store.newest(NEWEST)
-    if as_json:
-        print_json({"run": found} if run_id else {"runs": found})
-    elif isinstance(found, tuple):
-        _list(found)
+    project = projects.load_project(target=target)
+    if run_id:
+        run = projects.find_run(project, run_id)
+        print_json({"run": run}) if as_json else _show(run)
     else:
-        _show(found)
+        found = projects.runs(project, limit=NEWEST)
+        print_json({"runs": found}) if as_json else _list(found)
 
 
 def _list(found: Sequence[JobRun]) -> None:
