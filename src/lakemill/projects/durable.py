@@ -24,8 +24,8 @@ from sqlalchemy.exc import DatabaseError
 from lakemill.core.errors import StorageError
 
 APPLICATION: Final = "lakemill"
-VERSION: Final = "1"
-"""To be raised when the order of steps within a workflow changes: old runs then don't go on."""
+VERSION = "1"
+"""Raised when the steps of a workflow change: an old run then goes on as a new workflow, from its records."""
 POLLING_SECONDS: Final = 0.05
 _WAITING: Final = "waiting"
 _WORKING: Final = "working"
@@ -48,14 +48,14 @@ def enqueue(url: str, run_id: str) -> None:
     """Record that a workflow is to run; nothing starts it before `Executor.run` does."""
     with _client(url) as client:
         client.enqueue(
-            {"workflow_name": _WORKFLOW, "queue_name": _WAITING, "workflow_id": run_id, "app_version": VERSION}
+            {"workflow_name": _WORKFLOW, "queue_name": _WAITING, "workflow_id": _name(run_id), "app_version": VERSION}
         )
 
 
 def cancel(url: str, run_id: str) -> None:
     """Record that a workflow will not run."""
     with _client(url) as client:
-        client.cancel_workflow(run_id)
+        client.cancel_workflow(_name(run_id))
 
 
 class Executor:
@@ -107,7 +107,7 @@ class Executor:
         self._errors.clear()
         self._ended.clear()
         enqueue(self._url, run_id)
-        handle = DBOS.resume_workflow(run_id, queue_name=_WORKING)
+        handle = DBOS.resume_workflow(_name(run_id), queue_name=_WORKING)
         try:
             while handle.get_status().status not in _FINAL and not self._ended.wait(_LOOK_SECONDS):
                 continue
@@ -147,7 +147,7 @@ class Executor:
 
     def _workflow(self) -> str:
         try:
-            return self._body(DBOS.workflow_id or "", self._reserve)
+            return self._body((DBOS.workflow_id or "").rpartition("@")[0], self._reserve)
         except BaseException as error:
             self._errors.append(error)
             raise Interrupted from error
@@ -167,6 +167,10 @@ class Executor:
                 raise Interrupted from error
 
         return step
+
+
+def _name(run_id: str) -> str:
+    return f"{run_id}@{VERSION}"
 
 
 @contextmanager

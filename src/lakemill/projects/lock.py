@@ -14,6 +14,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,9 +22,10 @@ from typing import Final, Self
 import sqlalchemy as sa
 
 from lakemill.core.errors import StorageError
-from lakemill.core.records import record, utc_now
+from lakemill.core.records import record, to_json, utc_now
 
 CHECK_SECONDS: Final = 0.2
+_GLANCE_SECONDS: Final = 0.05
 _ADVISORY_LOCK: Final = 0x1A4E_3112
 _NAME_BYTES: Final = 63  # PostgreSQL cuts longer application names
 
@@ -102,7 +104,7 @@ class FileLock(RunnerLock):
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise StorageError(
                 f"cannot open the runner's lock {path}: {error.strerror}",
@@ -112,7 +114,9 @@ class FileLock(RunnerLock):
     def take(self) -> bool:
         """Take the lock if nobody holds it, and return whether it is ours."""
         if not self._lock(fcntl.LOCK_EX):
-            return False
+            time.sleep(_GLANCE_SECONDS)  # somebody may just be looking whether it is held
+            if not self._lock(fcntl.LOCK_EX):
+                return False
         self._file.truncate(0)  # the signature of whoever held it before
         return True
 
@@ -127,14 +131,14 @@ class FileLock(RunnerLock):
         """Tell others who holds the lock, and for which run."""
         process = f"process {os.getpid()} on {socket.gethostname()}"
         since = utc_now().astimezone().isoformat(sep=" ", timespec="seconds")
-        json.dump({"run_id": run_id, "process": process, "since": since}, self._file)
-        self._file.flush()
+        with suppress(OSError):  # a full disk: the lock holds without a signature
+            self._file.write(to_json(Holder(run_id=run_id, process=process, since=since)).encode())
 
     def holder(self) -> Holder:
         """Return who holds the lock."""
         self._file.seek(0)
         try:
-            return Holder(**json.load(self._file))
+            return Holder(**json.loads(self._file.read()))
         except ValueError:  # it is about to sign
             return Holder()
 

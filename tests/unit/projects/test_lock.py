@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -47,6 +48,13 @@ def test_one_holds_the_lock_at_a_time(path):
         assert not watcher.is_held()
         with FileLock(path) as three:
             assert three.take()
+
+
+def test_a_glance_at_the_lock_does_not_keep_a_runner_from_it(path):
+    with FileLock(path) as lock, path.open() as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        threading.Timer(0.02, glance.close).start()
+        assert lock.take()
 
 
 def test_others_see_who_holds_it(path, other):
