@@ -94,10 +94,10 @@ def train(
     NotFoundError, SchemaError
         If the training set does not fit the definition, or there is no such group or version.
     """
-    again = None if only is None else choose(workspace, definition, only=only, version=base)
-    session = Session(workspace, definition, again=again)
-    if again is not None and not count(workspace, session.subset.groups):
-        return _trained(again.base, workspace.models.decision(again.base))
+    subset = None if only is None else choose(workspace, definition, only=only, version=base)
+    if subset is not None and not count(workspace, subset.groups):
+        return _trained(subset.base, workspace.models.decision(subset.base))
+    session = Session(workspace, definition, subset=subset)
     known = workspace.models.find(definition.registered_model, training=session.id)
     if known is None:
         fitted = fit_groups(session)
