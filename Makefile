@@ -5,8 +5,9 @@ BIN := .venv/bin
 
 .PHONY: demo test lint types docs bench clean
 
-demo: .venv/core
-	$(BIN)/python -m benchmarks.demo_project --engine $(ENGINE)
+demo: .venv/engine-$(ENGINE)
+	test -f demo/lakemill.yml || $(BIN)/lakemill init demo --template demand
+	cd demo && ../$(BIN)/lakemill run demand --engine $(ENGINE)
 
 test: .venv/dev
 	$(BIN)/ruff check
@@ -26,13 +27,17 @@ bench: .venv/dev
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 
-.venv/core: .venv/bin/python pyproject.toml
+.venv/engine-local: .venv/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/engine-%: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[$*]'
 	touch $@
 
 .venv/dev: .venv/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[all]' --group dev
-	touch $@ .venv/core
+	touch $@ .venv/engine-local .venv/engine-ray .venv/engine-spark
 
 clean:
-	rm -rf .venv build dist site
+	rm -rf .venv build demo dist site

@@ -24,6 +24,8 @@ class Event:
         What is counted, in the plural: ``products``, ``rows``.
     text
         One line for a person.
+    share
+        Part of the work that is done, where that isn't ``done / total``: units differ in cost.
     """
 
     kind: Literal["start", "progress", "note", "end"]
@@ -33,6 +35,7 @@ class Event:
     total: int = 0
     unit: str = ""
     text: str = ""
+    share: float | None = None
 
 
 Emit = Callable[[Event], None]

@@ -100,9 +100,16 @@ def feed(board: Board, clock: Clock, *done: int, every: float = 1.0, total: int 
 def test_rate_and_time_left(board, clock):
     stage = feed(board, clock, 0, 10, 20, 30)
     assert stage.per_second == 10
-    assert stage.seconds_left(clock.now) == 97
-    assert stage.seconds_left(clock.now + 5) == 92  # it runs down between events
+    assert stage.seconds_left(clock.now) == pytest.approx(97)
+    assert stage.seconds_left(clock.now + 5) == pytest.approx(92)  # it runs down between events
     assert stage.seconds_left(clock.now + 500) == 0
+
+
+def test_time_left_goes_by_the_share_of_the_work_where_units_differ_in_cost(board, clock):
+    for done, share in ((0, 0.0), (9, 0.1), (18, 0.2)):
+        stage = board.take(Event(kind="progress", stage="train", done=done, total=3000, share=share))
+        clock.now += 10.0
+    assert stage.seconds_left(clock.now - 10.0) == pytest.approx(80)
 
 
 def test_one_figure_gives_no_rate(board, clock):

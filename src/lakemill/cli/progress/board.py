@@ -30,7 +30,8 @@ class Stage:
     text: str = ""
     started: float = 0.0
     ended: float = 0.0
-    samples: deque[tuple[float, int]] = field(default_factory=deque)
+    share: float = 0.0
+    samples: deque[tuple[float, int, float]] = field(default_factory=deque)
 
     @property
     def task(self) -> str:
@@ -56,14 +57,17 @@ class Stage:
         """Units a second over the last half minute, 0 while unknown."""
         if len(self.samples) < 2:
             return 0.0
-        (since, before), (until, after) = self.samples[0], self.samples[-1]
+        (since, before, _), (until, after, _) = self.samples[0], self.samples[-1]
         return (after - before) / (until - since) if until > since else 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long it will take at that rate, None while unknown."""
-        if not self.per_second or self.done > self.total:
+        """Return how long the rest of the work will take at its pace so far, None while unknown."""
+        if len(self.samples) < 2 or self.done > self.total:
             return None
-        return max(0.0, (self.total - self.done) / self.per_second - (now - self.samples[-1][0]))
+        (since, _, before), (until, _, after) = self.samples[0], self.samples[-1]
+        if after <= before:
+            return None
+        return max(0.0, (1 - after) * (until - since) / (after - before) - (now - until))
 
 
 class Board:
@@ -113,6 +117,7 @@ class Board:
         self._begin(stage)
         if event.kind != "end":
             stage.done, stage.failed, stage.total = event.done, event.failed, event.total
+            stage.share = event.done / event.total if event.share is None and event.total else event.share or 0.0
         stage.unit, stage.text = event.unit or stage.unit, event.text or stage.text
         if event.kind == "progress":
             self._sample(stage)
@@ -124,7 +129,7 @@ class Board:
         now = self.clock()
         if stage.samples and stage.done < stage.samples[-1][1]:  # it began anew
             stage.samples.clear()
-        stage.samples.append((now, stage.done))
+        stage.samples.append((now, stage.done, stage.share))
         while len(stage.samples) > 2 and stage.samples[1][0] < now - RATE_WINDOW_SECONDS:
             stage.samples.popleft()
 

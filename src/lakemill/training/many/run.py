@@ -64,10 +64,12 @@ def run_phase(
     finished = staging.finished_packs(phase.name)
     summary = _already(phase, staging, finished)
     left = [pack for pack in packs.numbers if pack not in finished]
-    for outcome in _outcomes(workspace, phase, staging=staging, packs=left, each=each, item_seconds=item_seconds):
+    outcomes = _outcomes(workspace, phase, staging=staging, packs=left, each=each, item_seconds=item_seconds)
+    for done, outcome in enumerate(outcomes, start=len(packs.numbers) - len(left) + 1):
         summary = _add(summary, outcome.value, peak_bytes=outcome.peak_bytes)
         committer.add(outcome.value.pack)
-        workspace.emit(_progress(phase, summary, packs.groups))
+        share = done / len(packs.numbers)  # packs are of like cost, groups are not
+        workspace.emit(_progress(phase, summary, total=packs.groups, share=share))
     committer.flush()
     return summary
 
@@ -120,7 +122,13 @@ def _add(summary: PhaseSummary, manifest: Manifest, *, peak_bytes: int = 0) -> P
     )
 
 
-def _progress(phase: Phase, summary: PhaseSummary, total: int) -> Event:
+def _progress(phase: Phase, summary: PhaseSummary, *, total: int, share: float) -> Event:
     return Event(
-        kind="progress", stage=phase.name, done=summary.groups, failed=summary.failed, total=total, unit="groups"
+        kind="progress",
+        stage=phase.name,
+        done=summary.groups,
+        failed=summary.failed,
+        total=total,
+        unit="groups",
+        share=share,
     )
