@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from lakemill.catalog import Catalog
+from lakemill.catalog.log import arrow_schema
 from lakemill.catalog.schemas import quoted
 from lakemill.catalog.types import table_schema
 from lakemill.core.errors import EngineError, LakemillError, SchemaError, StorageError, TaskError
@@ -81,7 +82,7 @@ class LocalFrames(FrameEngine):
         table = open_table(ref)
         if "://" in ref.location:
             return self.native.from_arrow(table.to_pyarrow_dataset())
-        empty = self.native.from_arrow(pa.schema(table.schema().to_arrow()).empty_table())
+        empty = self.native.from_arrow(arrow_schema(table).empty_table())
         files = [_GLOB.sub(r"[\1]", file) for file in data_files(table)]
         if not files:
             return empty
