@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from lakemill.core.errors import ConfigError, StorageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x1A4E_3111
+_TURN = threading.Lock()  # Alembic's operations are global to a process
 
 
 def head() -> str:
@@ -37,7 +39,7 @@ def to_head(engine: sa.Engine) -> None:
     """
     if _is_current(engine):
         return
-    with _lock(engine), engine.connect() as connection:
+    with _TURN, _lock(engine), engine.connect() as connection:
         _migrate(connection)
         connection.commit()
 

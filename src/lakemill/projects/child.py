@@ -18,7 +18,7 @@ import psutil
 
 from lakemill.core.errors import StorageError
 from lakemill.core.events import Emit
-from lakemill.projects.memory import peak_bytes
+from lakemill.engines.process import peak_bytes
 from lakemill.projects.protocol import Line, Outcome, TaskSpec, read_line, write_spec
 
 CHECK_SECONDS: Final = 0.1

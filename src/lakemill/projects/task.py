@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import resource
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from lakemill.core.errors import LakemillError
 from lakemill.core.events import Event
 from lakemill.core.records import Context
-from lakemill.projects.memory import peak_bytes
+from lakemill.engines.process import die_with, peak_bytes
 from lakemill.projects.protocol import Line, Outcome, TaskSpec, read_spec, write_line
 from lakemill.projects.references import bind, resolve
 from lakemill.workspace import Workspace, execute
-
-PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
     """Run the task that standard input describes and report on the descriptor."""
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(parent)
+    die_with(parent)
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
     spec = read_spec(sys.stdin.buffer.read())
     say = _speaker(descriptor)
     say(Line(outcome=_run(spec, lambda event: say(Line(event=event)))))
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the line above
-        sys.exit(1)
 
 
 def _speaker(descriptor: int) -> Callable[[Line], None]:

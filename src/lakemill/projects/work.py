@@ -117,8 +117,8 @@ class Work:
         self.store.end_task(run_id, task.task_key, attempt=number, outcome=outcome)
 
     def _tell(self, event: Event, stage: str = "") -> None:
-        if not event.stage:
-            event = replace(event, stage=stage)
+        if stage:
+            event = replace(event, stage=f"{stage}/{event.stage}" if event.stage else stage)
         with self._turn:
             self._emit(event)
 

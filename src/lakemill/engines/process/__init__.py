@@ -7,6 +7,19 @@ allocation beyond the limit or a SIGKILL ends exactly that item, on a laptop as 
 """
 
 from lakemill.engines.process.attempt import Attempt, Failure, Loss
+from lakemill.engines.process.life import die_with, peak_bytes
 from lakemill.engines.process.worker import Call, Limits, Reply, Worker, freeze, thaw
 
-__all__ = ["Attempt", "Call", "Failure", "Limits", "Loss", "Reply", "Worker", "freeze", "thaw"]
+__all__ = [
+    "Attempt",
+    "Call",
+    "Failure",
+    "Limits",
+    "Loss",
+    "Reply",
+    "Worker",
+    "die_with",
+    "freeze",
+    "peak_bytes",
+    "thaw",
+]

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from lakemill.core.records import record
 from lakemill.engines.process import Attempt
 from lakemill.training.forecasting.choice import Array
-from lakemill.training.forecasting.panel import EVERY
+from lakemill.training.forecasting.panel import EVERY, STEP_CYCLE
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "tweedie",
@@ -45,8 +45,6 @@ PARAMETERS: Final[dict[str, Any]] = {
 ROUNDS: Final = 150
 CLIP: Final = 6.0
 LEAST_SEEN: Final = 14
-STEP_CYCLE: Final = 4
-"""An origin teaches every fourth step; which ones, changes from origin to origin."""
 MAX_ROWS: Final = 1_500_000
 NOT_FEATURES: Final = frozenset({"origin", "scale", "weight", "label"})
 
@@ -121,7 +119,10 @@ def _weights(rows: pa.Table) -> Array:
 
 
 def _matrix(rows: pa.Table, names: list[str]) -> Any:
-    return np.column_stack([_numbers(rows, name).astype(np.float32) for name in names])
+    matrix = np.empty((rows.num_rows, len(names)), dtype=np.float32)
+    for number, name in enumerate(names):
+        matrix[:, number] = rows[name].cast(pa.float32(), safe=False).to_numpy()
+    return matrix
 
 
 def _numbers(rows: pa.Table, name: str) -> Array:

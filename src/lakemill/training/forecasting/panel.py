@@ -18,6 +18,9 @@ from lakemill.workspace import Workspace
 
 EVERY = 7
 """Steps between the origins that the global model learns from."""
+STEP_CYCLE = 4
+"""An origin teaches every fourth step; which ones, changes from origin to origin."""
+TAUGHT = f"mod({{step}}, {STEP_CYCLE}) = mod(cast(floor({{origin}} / {EVERY}) as bigint), {STEP_CYCLE})"
 EARLIEST_HORIZONS = 2
 """Horizons of history that an origin needs before the global model learns from it."""
 
@@ -132,12 +135,11 @@ class Panel:
         Look-ups with a time see the origin, for the spine's time column holds the origin's day; what
         the calendar knows is that of the step's own day.
         """
-        horizon, wanted = self.method.horizon, sorted({*self.grid.predicted, *self.grid.learn})
         origins = self._sql(
             f"select s.*, c.{self.time} from s join c using (position) join o using (position)",
             s=self.states(),
             c=self.calendar,
-            o=_column("position", wanted),
+            o=self._origins(),
         )
         ahead = self._calendar_columns()
         spine = self._sql(
@@ -145,13 +147,18 @@ class Panel:
             f"h.step, o.scale, o.weight, o.seen, {ahead}t.y as label "
             "from o cross join h join c on c.position = o.position + h.step left join t on "
             + " and ".join(f"t.{name} = o.{name}" for name in self.definition.keys)
-            + " and t.position = c.position",
+            + f" and t.position = c.position where o.is_predicted or {TAUGHT.format(origin='o.position', step='h.step')}",
             o=origins,
-            h=_column("step", range(horizon)),
+            h=pa.table({"step": pa.array(range(self.method.horizon), pa.int64())}),
             c=self.calendar,
             t=self.series,
         )
         return features.load(self.workspace, training_set, spine=spine)
+
+    def _origins(self) -> pa.Table:
+        wanted = sorted({*self.grid.predicted, *self.grid.learn})
+        predicted = [position in self.grid.predicted for position in wanted]
+        return pa.table({"position": pa.array(wanted, pa.int64()), "is_predicted": predicted})
 
     def future_days(self) -> list[object]:
         """Return the days of the real forecast."""
@@ -209,7 +216,3 @@ class Panel:
     def _one(self, query: str, **frames: Frame | str) -> dict[str, int]:
         row: dict[str, int] = self._rows(self._sql(query, **frames)).to_pylist()[0]
         return row
-
-
-def _column(name: str, values: object) -> pa.Table:
-    return pa.table({name: pa.array(list(values), pa.int64())})  # type: ignore[call-overload]

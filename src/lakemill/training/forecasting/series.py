@@ -19,7 +19,8 @@ from lakemill.training.forecasting.demand import demand_class
 from lakemill.training.forecasting.forecasters import FORECASTERS, Fitted, Vector
 from lakemill.training.forecasting.intervals import Intervals, interval
 from lakemill.training.forecasting.panel import Grid
-from lakemill.training.many.groups import Columns, Group
+from lakemill.training.many.groups import Group
+from lakemill.training.many.outputs import Columns
 
 logger = logging.getLogger(__name__)
 

@@ -140,10 +140,17 @@ def ticks(top: float) -> list[float]:
     return [step * n for n in range(floor(top / step) + 1)]
 
 
-def place(values: Sequence[float]) -> Callable[[float], float]:
-    """Return a scale that puts the least of the values at 4 and the greatest at 96 percent."""
-    low, high = min(values), max(values)
-    return _scale(low, high if high > low else low + 1, 4, 96)
+def place(low: float, high: float) -> Callable[[float], float]:
+    """Return a scale in percent of a width, which nothing leaves.
+
+    Examples
+    --------
+    >>> at = place(-1, 3)
+    >>> at(0), at(99)
+    (25.0, 100.0)
+    """
+    scale = _scale(low, high, 0, 100)
+    return lambda value: min(max(scale(value), 0.0), 100.0)
 
 
 def _top(shown: Mapping[int, float], lines: Sequence[Line], bands: Sequence[Sequence[Band]]) -> float:
@@ -166,9 +173,7 @@ def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) 
     return "M" + "L".join(f"{_text(x(at))} {_text(y(value))}" for at, value in line)
 
 
-def _area(
-    bounds: Sequence[tuple[int, float, float]], x: Callable[[float], float], y: Callable[[float], float]
-) -> str:
+def _area(bounds: Sequence[tuple[int, float, float]], x: Callable[[float], float], y: Callable[[float], float]) -> str:
     upper = [(at, high) for at, _, high in bounds]
     lower = [(at, low) for at, low, _ in reversed(bounds)]
     return _line([*upper, *lower], x, y) + "Z"

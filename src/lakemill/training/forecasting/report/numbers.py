@@ -1,4 +1,4 @@
-"""Numbers and days as people read them; what is missing is a dash."""
+"""Numbers, days and names as people read them; what is missing is a dash."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from datetime import date
 from math import isfinite
 from typing import Any, Final
 
-NOTHING: Final = "–"
-MINUS: Final = "−"
+NOTHING: Final = "\N{EN DASH}"
+MINUS: Final = "\N{MINUS SIGN}"
+PERCENT: Final = "\N{NO-BREAK SPACE}%"
+METHODS: Final[Mapping[str, str]] = {
+    "auto_ets": "AutoETS",
+    "auto_theta": "AutoTheta",
+    "croston_sba": "Croston SBA",
+    "imapa": "IMAPA",
+    "lightgbm": "LightGBM",
+    "ses": "exponential smoothing",
+    "tsb": "TSB",
+}
 
 
 def whole(value: float | None) -> str:
@@ -16,23 +26,10 @@ def whole(value: float | None) -> str:
 
     Examples
     --------
-    >>> whole(1234.6), whole(-3), whole(None)
-    ('1,235', '−3', '–')
+    >>> whole(1234.6)
+    '1,235'
     """
-    return NOTHING if _missing(value) else f"{value:,.0f}".replace("-", MINUS)
-
-
-def amount(value: float | None) -> str:
-    """Return an amount of units, with a decimal where it is small.
-
-    Examples
-    --------
-    >>> amount(0.42), amount(7.0), amount(120.4)
-    ('0.4', '7', '120')
-    """
-    if value is None or _missing(value) or abs(value) >= 10 or value == round(value):
-        return whole(value)
-    return f"{value:.1f}".replace("-", MINUS)
+    return _written(value, ",.0f")
 
 
 def figure(value: float | None) -> str:
@@ -43,29 +40,29 @@ def figure(value: float | None) -> str:
     >>> figure(0.90904)
     '0.909'
     """
-    return NOTHING if _missing(value) else f"{value:.3f}"
+    return _written(value, ".3f")
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
-    """Return a share.
+    r"""Return a share.
 
     Examples
     --------
-    >>> percent(0.912), percent(-0.2, 0)
-    ('91.2 %', '−20 %')
+    >>> percent(0.912), percent(0.2, 0)
+    ('91.2\xa0%', '20\xa0%')
     """
-    return NOTHING if share is None or _missing(share) else f"{100 * share:.{decimals}f} %".replace("-", MINUS)
+    return _written(_hundredfold(share), f".{decimals}f", unit=PERCENT)
 
 
 def signed(share: float | None, decimals: int = 1) -> str:
-    """Return a change as a share.
+    r"""Return a change as a share.
 
     Examples
     --------
     >>> signed(0.0912), signed(-0.2, 0)
-    ('+9.1 %', '−20 %')
+    ('+9.1\xa0%', '\u221220\xa0%')
     """
-    return NOTHING if share is None or _missing(share) else f"{100 * share:+.{decimals}f} %".replace("-", MINUS)
+    return _written(_hundredfold(share), f"+.{decimals}f", unit=PERCENT)
 
 
 def day(value: Any) -> str:
@@ -85,7 +82,7 @@ def duration(seconds: float | None) -> str:
     Examples
     --------
     >>> duration(2.13), duration(125), duration(None)
-    ('2.1 s', '2 min 05 s', '–')
+    ('2.1 s', '2 min 05 s', '\u2013')
     """
     if seconds is None:
         return NOTHING
@@ -100,29 +97,34 @@ def memory(num_bytes: int) -> str:
     Examples
     --------
     >>> memory(3 * 2**29), memory(200 * 2**20), memory(0)
-    ('1.5 GiB', '200 MiB', '–')
+    ('1.5 GiB', '200 MiB', '\u2013')
     """
     if not num_bytes:
         return NOTHING
     return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
-def words(name: str) -> str:
-    """Return a name without its underscores.
+def title(method: str) -> str:
+    """Return the name of a method as the field writes it.
 
     Examples
     --------
-    >>> words("seasonal_naive")
-    'seasonal naive'
+    >>> title("auto_ets"), title("seasonal_naive")
+    ('AutoETS', 'seasonal naive')
     """
-    return name.replace("_", " ")
+    return METHODS.get(method, method.replace("_", " "))
 
 
-def _missing(value: float | None) -> bool:
-    return value is None or not isfinite(value)
+def _hundredfold(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _written(value: float | None, form: str, *, unit: str = "") -> str:
+    if value is None or not isfinite(value):
+        return NOTHING
+    return f"{value:{form}}{unit}".replace("-", MINUS)
 
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
-    function.__name__: function
-    for function in (whole, amount, figure, percent, signed, day, duration, memory, words)
+    function.__name__: function for function in (whole, figure, percent, signed, day, duration, memory, title)
 }

@@ -104,7 +104,9 @@ def quarantine(subject: Subject, table: str) -> Quarantine | None:
     """Count what each rule caught; None where there is no such table."""
     if not table or not subject.has(table):
         return None
-    rules = subject.rows(f"select {RULE}, count(*) as lines from q group by {RULE} order by lines desc, {RULE}", q=table)
+    rules = subject.rows(
+        f"select {RULE}, count(*) as lines from q group by {RULE} order by lines desc, {RULE}", q=table
+    )
     kept_in = _counterpart(subject, table)
     kept = subject.rows("select count(*) as n from k", k=kept_in)[0]["n"] if kept_in else 0
     return Quarantine(table=table, rules=tuple(rules), kept_in=kept_in, kept=kept)
@@ -155,7 +157,7 @@ def stages(subject: Subject) -> tuple[Stage, ...]:
     columns = task_runs.c
     query = sa.select(task_runs).where(columns.run_id == job_run(subject)).order_by(columns.started_at, columns.attempt)
     with subject.workspace.database.reading() as connection:
-        return tuple(_stage(row) for row in connection.execute(query).mappings())
+        return tuple(_stage(dict(row)) for row in connection.execute(query).mappings())
 
 
 def _stage(row: Mapping[str, Any]) -> Stage:
@@ -183,8 +185,6 @@ def provenance(subject: Subject) -> Provenance:
         tables=_after(TABLE_TAG, tags) | _read_now(subject),
         engines=_after(ENGINE_TAG, tags),
     )
-
-
 
 
 def _run_tags(subject: Subject, version: ModelVersion) -> dict[str, str]:

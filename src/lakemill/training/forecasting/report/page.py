@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,7 +17,7 @@ from lakemill.training.forecasting.report.products import (
     drawn_curves,
     worst_curves,
 )
-from lakemill.training.forecasting.report.standings import Standings, standings
+from lakemill.training.forecasting.report.standings import standings
 from lakemill.training.forecasting.report.subject import MIX, Subject
 from lakemill.training.forecasting.report.totals import Totals, totals
 from lakemill.training.forecasting.report.verdict import GOAL, Verdict, verdict
@@ -46,8 +47,8 @@ def _content(subject: Subject) -> dict[str, Any]:
         "decisions": {v.version: subject.workspace.models.decision(v) for v in (subject.newest, subject.version)},
         "standings": found,
         "verdict": judged,
-        "dots": _dots(found, judged),
-        "compared": _compared(found, judged),
+        "gain_at": judged and _gain_scale(judged),
+        "partial": [c.method for c in judged.partial] if judged else [],
         "totals": together,
         "total_drawing": together and _draw_totals(subject, together),
         "drawn": [(curve, _draw(subject, curve, charts.PRODUCT)) for curve in drawn_curves(subject)],
@@ -74,22 +75,11 @@ def _noun(subject: Subject) -> str:
     return keys[0].replace("_", " ") if len(keys) == 1 else "series"
 
 
-def _dots(found: Standings | None, judged: Verdict | None) -> Mapping[str, tuple[float, float | None]]:
-    """Return for each method where its weighted RMSSE lies, and the mix's on the same series, in percent."""
-    if found is None:
-        return {}
-    own = {row["method"]: row["wrmsse"] for row in found.methods if row["wrmsse"] is not None}
-    mixes = {c.method: c.mix for c in (judged.comparisons if judged else ())}
-    if not own:
-        return {}
-    at = charts.place([*own.values(), *mixes.values()])
-    return {name: (at(value), at(mixes[name]) if name in mixes else None) for name, value in own.items()}
-
-
-def _compared(found: Standings | None, judged: Verdict | None) -> tuple[str, ...]:
-    """Return the methods that were fitted everywhere."""
-    partial = {c.method for c in judged.partial} if judged else set()
-    return tuple(row["method"] for row in found.methods if row["method"] not in partial) if found else ()
+def _gain_scale(judged: Verdict) -> Callable[[float], float]:
+    """Return a scale for gains: the goal is in it, a method that is far behind lies beyond it."""
+    high = max(3 * GOAL, 2 * median(c.gain for c in judged.comparisons))
+    low = min(-GOAL, *(c.low for c in judged.comparisons))
+    return charts.place(max(low, -high), high)
 
 
 def _span(subject: Subject, *, start: int) -> charts.Span:

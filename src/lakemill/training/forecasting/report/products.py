@@ -89,11 +89,11 @@ def _curves(subject: Subject, query: str, n: int) -> tuple[Curve, ...]:
     future = _bands(subject, subject.future, chosen) if subject.has(subject.forecast) else {}
     return tuple(
         Curve(
-            name=" | ".join(map(str, key := subject.key(row))),
+            name=subject.name(row),
             facts=row,
-            history={point["position"]: point["y"] for point in history.get(key, [])},
-            held=held.get(key, ()),
-            future=future.get(key, ()),
+            history={point["position"]: point["y"] for point in history.get(subject.key(row), [])},
+            held=held.get(subject.key(row), ()),
+            future=future.get(subject.key(row), ()),
         )
         for row in chosen.to_pylist()
     )
@@ -102,7 +102,7 @@ def _curves(subject: Subject, query: str, n: int) -> tuple[Curve, ...]:
 def _bands(subject: Subject, frame: Frame, chosen: pa.Table) -> dict[Key, tuple[Band, ...]]:
     query = f"select {_columns(subject)}, {BOUNDS} from s join k on {{}}"
     found = _by_key(subject, query, frame, chosen)
-    fields = Band.__dataclass_fields__  # type: ignore[attr-defined]
+    fields = Band.__dataclass_fields__
     return {key: tuple(Band(**{field: row[field] for field in fields}) for row in rows) for key, rows in found.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from lakemill.core.records import record
@@ -52,7 +53,7 @@ class Standings:
         """The row of the mix."""
         return next(row for row in self.methods if row["method"] == MIX)
 
-    def best_in(self, kind: str, *, among: tuple[str, ...]) -> str:
+    def best_in(self, kind: str, *, among: Sequence[str]) -> str:
         """Return the method with the least weighted RMSSE in a class."""
         return min(among, key=lambda name: _rank(self.grid[name].get(kind)), default="")
 

@@ -82,6 +82,10 @@ class Subject:
         """Return the key of a row's series."""
         return tuple(row[name] for name in self.definition.keys)
 
+    def name(self, row: Row) -> str:
+        """Return the text by which a row's series is known."""
+        return " | ".join(map(str, self.key(row)))
+
     def table(self, output: str) -> str:
         """Return the name of a result table."""
         return f"{self.definition.registered_model}_{output}"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import Final
 
+import pyarrow as pa
+
 from lakemill.core.records import record
 from lakemill.training.forecasting.report.subject import MIX, Row, Subject
 
@@ -29,9 +31,12 @@ AGAINST_MIX: Final = """
     where o.rmsse is not null and m.rmsse is not null
     group by o.method order by o.method
 """
+MEASURED: Final = "select b.* from b join n using (method) where b.weight > 0 and b.unit - b.unit = 0"
+"""Rows of some methods whose unit is a number; `isnan` would ask Parquet's statistics, which know of no NaN."""
 BACKTEST: Final = """
-    select method, sum(weight * rmsse) / sum(weight) as wrmsse from b
-    where weight > 0 and not isnan(unit) group by method order by wrmsse, method
+    select b.method, sum(b.weight * b.rmsse) / sum(b.weight) as wrmsse
+    from b join (select {keys}, origin from b group by {keys}, origin having count(*) = {n}) w
+    on {same} and w.origin = b.origin group by b.method order by wrmsse, b.method
 """
 
 
@@ -132,7 +137,7 @@ def verdict(subject: Subject) -> Verdict | None:
     single = tuple(_comparison(row, whole) for row in rows if row["method"] != MIX and row["own"])
     if not any(comparison.everywhere for comparison in single):
         return None
-    return Verdict(comparisons=single, foreseen=_foreseen(subject, {c.method for c in single if c.everywhere}))
+    return Verdict(comparisons=single, foreseen=_foreseen(subject, [c.method for c in single if c.everywhere]))
 
 
 def _comparison(row: Row, whole: float) -> Comparison:
@@ -148,9 +153,10 @@ def _comparison(row: Row, whole: float) -> Comparison:
     )
 
 
-def _foreseen(subject: Subject, methods: set[str]) -> str:
-    """Return the method with the best backtest."""
+def _foreseen(subject: Subject, methods: list[str]) -> str:
+    """Return the method with the best backtest, where all of them have one."""
     if not subject.has(subject.table("backtests")):
         return ""
-    rows = subject.rows(BACKTEST, b=subject.result("backtests"))
-    return next((row["method"] for row in rows if row["method"] in methods), "")
+    measured = subject.sql(MEASURED, b=subject.result("backtests"), n=pa.table({"method": methods}))
+    query = BACKTEST.format(keys=subject.keys, n=len(methods), same=subject.same("w", "b"))
+    return next((row["method"] for row in subject.rows(query, b=measured)), "")
