@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from lakemill.engines.process import Attempt
 from lakemill.engines.process.child import describe
 from lakemill.training.many.artifact import key_text
 from lakemill.training.many.outputs import Columns, Key, Outputs
-from lakemill.training.many.staging import Finished, Spool, Staging
+from lakemill.training.many.staging import Finished, Staging
 
 MANIFEST: Final = "manifest.json"
 
@@ -82,7 +82,7 @@ class Group:
 
     def frame(self, part: str) -> pd.DataFrame:
         """Return all rows of a part as pandas."""
-        frame: pd.DataFrame = self._parts[part].to_pandas()
+        frame: pd.DataFrame = self._parts[part].to_pandas(use_threads=False)  # small: threads would cost more
         return frame
 
 
@@ -106,9 +106,10 @@ def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
             if group.key not in spool.done:
                 spool.add(_fit(phase, group, outputs=outputs, attempt=attempt))
         attempt.at("")
-        manifest = _manifest(spool, pack)
+        results = list(spool.finished())
+        manifest = _manifest(results, pack)
         with staging.finishing(phase.name, pack) as files:
-            outputs.write(files, spool, phase=phase.name)
+            outputs.write(files, results, phase=phase.name)
             (files / MANIFEST).write_text(to_json(manifest))
     return manifest
 
@@ -137,14 +138,15 @@ def _fit(phase: Phase, group: Group, *, outputs: Outputs, attempt: Attempt) -> F
     return Finished(key=group.key, rows=rows, seconds=time.perf_counter() - started)
 
 
-def _manifest(spool: Spool, pack: int) -> Manifest:
-    groups, seconds, failures = 0, 0.0, list[str]()
-    for item in spool.finished():
-        groups, seconds = groups + 1, seconds + item.seconds
-        if item.failure is not None:
-            failures.append(item.failure.message)
-    last = failures[-1] if failures else ""
-    return Manifest(pack=pack, groups=groups, failed=len(failures), fit_seconds=seconds, last_failure=last)
+def _manifest(results: Sequence[Finished], pack: int) -> Manifest:
+    failures = [item.failure.message for item in results if item.failure is not None]
+    return Manifest(
+        pack=pack,
+        groups=len(results),
+        failed=len(failures),
+        fit_seconds=sum(item.seconds for item in results),
+        last_failure=failures[-1] if failures else "",
+    )
 
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakemill.engines.process import Failure
-from lakemill.training.many.staging import Finished, Spool
+from lakemill.training.many.staging import Finished
 
 Key = tuple[Any, ...]
 Columns = Mapping[str, Any]
@@ -57,13 +57,13 @@ class Outputs:
             if name in rows
         }
 
-    def write(self, folder: Path, spool: Spool, *, phase: str) -> None:
+    def write(self, folder: Path, results: Sequence[Finished], *, phase: str) -> None:
         """Write one file for each output, and one for the ledger."""
         for name, schema in self._schemas.items():
-            rows = [item.rows[name] for item in spool.finished() if name in item.rows]
+            rows = [item.rows[name] for item in results if name in item.rows]
             batches = [pa.ipc.read_record_batch(pa.py_buffer(data), schema) for data in rows]
             pq.write_table(pa.Table.from_batches(batches, schema), folder / f"{name}.parquet")
-        failed = [(item, item.failure) for item in spool.finished() if item.failure is not None]
+        failed = [(item, item.failure) for item in results if item.failure is not None]
         batches = [self._entry(item, failure, phase=phase) for item, failure in failed]
         pq.write_table(pa.Table.from_batches(batches, self._ledger), folder / f"{FAILURES}.parquet")
 
