@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import urllib.error
 import urllib.request
 import uuid
@@ -13,18 +14,26 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from lakemill.core.errors import AlreadyExistsError, ConfigError, LakemillError, NotFoundError, StorageError
+from lakemill.core.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    ConflictError,
+    LakemillError,
+    NotFoundError,
+    StorageError,
+)
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 ANSWER_SECONDS = 10
 
 _ours: ContextVar[bool] = ContextVar("lakemill_calls_mlflow", default=False)
+_SQL = "\n[SQL"
 _SQLITE_HEADER = b"SQLite format 3\0"
 _KINDS: dict[str, type[LakemillError]] = {
     "RESOURCE_DOES_NOT_EXIST": NotFoundError,
@@ -32,12 +41,17 @@ _KINDS: dict[str, type[LakemillError]] = {
     "RESOURCE_ALREADY_EXISTS": AlreadyExistsError,
     "INVALID_PARAMETER_VALUE": ConfigError,
 }
+_CONFLICTS = ("unique constraint", "duplicate entry", "0 were matched")
 _HINTS = {
     "out-of-date database schema": "back it up, then run `mlflow db upgrade URI`",
     "can't locate revision": "a newer MLflow wrote this database: upgrade MLflow here",
     "readonly": "make the file and its folder writable for this user",
     "is full": "make room on the disk and try again",
     "no space": "make room on the disk and try again",
+    "too large": "make room on the disk and try again",
+    "disk i/o error": "is the disk full, or failing? make room and try again",
+    "permission denied": "make the folder writable for this user",
+    "unable to open": "make the folder writable for this user",
 }
 
 
@@ -102,7 +116,8 @@ def mlflow_calls(where: str) -> Iterator[None]:
         logging.getLogger(name).addFilter(_CHATTER)
     token = _ours.set(True)
     try:
-        yield
+        with _SWITCHES:
+            yield
     except MlflowException as error:
         raise _translated(error.error_code, str(error), where) from error
     except SQLAlchemyError as error:
@@ -110,7 +125,7 @@ def mlflow_calls(where: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, LakemillError):
             raise
-        raise StorageError(f"{error.filename or where}: {error.strerror or error}") from error
+        raise _translated("", f"{error.filename or ''}: {error.strerror or error}", where) from error
     finally:
         _ours.reset(token)
 
@@ -118,7 +133,7 @@ def mlflow_calls(where: str) -> Iterator[None]:
 class _Chatter(logging.Filter):
     """Drops what MLflow tells while we call it; the user's own calls keep their log."""
 
-    loggers = ("mlflow.store.db.utils", "mlflow.pyfunc")
+    loggers = ("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store", "mlflow.pyfunc")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep warnings, except of database errors, which are raised as well."""
@@ -126,7 +141,36 @@ class _Chatter(logging.Filter):
         return not (_ours.get() and told_twice)
 
 
-_CHATTER = _Chatter()
+class _Switches:
+    """Turns progress bars and printed links off while any call of ours is under way, in any thread."""
+
+    off: ClassVar[dict[str, str]] = {
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._calls == 0:
+                self._before = {name: os.environ[name] for name in self.off if name in os.environ}
+                os.environ.update(self.off)
+            self._calls += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._calls -= 1
+            if self._calls == 0:
+                for name in self.off:
+                    os.environ.pop(name, None)
+                os.environ.update(self._before)
+
+
+_CHATTER, _SWITCHES = _Chatter(), _Switches()
 
 
 def _checked(tracking_uri: str) -> str:
@@ -144,8 +188,10 @@ def _checked(tracking_uri: str) -> str:
 
 def _translated(code: str, text: str, where: str) -> LakemillError:
     hint = next((hint for sign, hint in _HINTS.items() if sign in text.lower()), "")
-    without_sql = text.partition("\n[SQL")[0].strip()
-    return _KINDS.get(code, StorageError)(f"MLflow at {_shown(where)}: {without_sql}", hint=hint)
+    message = f"MLflow at {_shown(where)}: {text.partition(_SQL)[0].strip()}"
+    if code not in _KINDS and any(sign in text.lower() for sign in _CONFLICTS):
+        return ConflictError(message, hint="another process wrote the same at that moment; do it again")
+    return _KINDS.get(code, StorageError)(message, hint=hint)
 
 
 def _shown(where: str) -> str:
@@ -171,7 +217,7 @@ def _ensure_sqlite(tracking_uri: str, artifacts: str) -> None:
     path = Path(str(make_url(tracking_uri).database))
     if not path.exists():
         _make_sqlite(path, artifacts)
-    with path.open("rb+") as file:
+    with path.open("rb") as file:
         if file.read(len(_SQLITE_HEADER)) != _SQLITE_HEADER:
             raise ConfigError(f"{path} is not an SQLite database", hint="name another file, or move that one away")
 

@@ -115,7 +115,7 @@ def _against(gate: BetterThan, challenger: Evaluation, opponent: Evaluation | No
     if opponent is None:
         yield _unopposed(challenger, gate.opponent)
     else:
-        yield _by_share(challenger, opponent, gate.opponent, asked=gate.by)
+        yield _by_share(challenger, opponent, asked=gate.by)
 
 
 def _beyond(gate: MetricThreshold, challenger: Evaluation, opponent: Evaluation | None) -> Iterator[Decision]:
@@ -124,9 +124,9 @@ def _beyond(gate: MetricThreshold, challenger: Evaluation, opponent: Evaluation 
     elif opponent is None:
         yield _unopposed(challenger, gate.opponent)
     if opponent is not None and gate.min_absolute_change is not None:
-        yield _by_amount(challenger, opponent, gate.opponent, asked=gate.min_absolute_change)
+        yield _by_amount(challenger, opponent, asked=gate.min_absolute_change)
     if opponent is not None and gate.min_relative_change is not None:
-        yield _by_share(challenger, opponent, gate.opponent, asked=gate.min_relative_change)
+        yield _by_share(challenger, opponent, asked=gate.min_relative_change)
 
 
 def _unopposed(challenger: Evaluation, opponent: str) -> Decision:
@@ -141,25 +141,25 @@ def _reaches(challenger: Evaluation, threshold: float) -> Decision:
     return Decision(passed=passed, reason=reason)
 
 
-def _by_share(challenger: Evaluation, opponent: Evaluation, name: str, *, asked: float) -> Decision:
+def _by_share(challenger: Evaluation, opponent: Evaluation, *, asked: float) -> Decision:
     if opponent.value == 0:
-        return _by_amount(challenger, opponent, name, asked=0.0)
+        return _by_amount(challenger, opponent, asked=0.0)
     share = _gain(challenger, opponent) / abs(opponent.value)
-    reason = _compared(challenger, opponent, name, gain=_percent(share), asked=_percent(asked))
+    reason = _compared(challenger, opponent, gain=_percent(share), asked=_percent(asked))
     return Decision(passed=share > 0 and share >= asked, reason=reason)
 
 
-def _by_amount(challenger: Evaluation, opponent: Evaluation, name: str, *, asked: float) -> Decision:
+def _by_amount(challenger: Evaluation, opponent: Evaluation, *, asked: float) -> Decision:
     gain = _gain(challenger, opponent)
-    reason = _compared(challenger, opponent, name, gain=f"{abs(gain):.4g}", asked=f"{asked:.4g}")
+    reason = _compared(challenger, opponent, gain=f"{abs(gain):.4g}", asked=f"{asked:.4g}")
     return Decision(passed=gain > 0 and gain >= asked, reason=reason)
 
 
-def _compared(challenger: Evaluation, opponent: Evaluation, name: str, *, gain: str, asked: str) -> str:
+def _compared(challenger: Evaluation, opponent: Evaluation, *, gain: str, asked: str) -> str:
     direction = "better" if _gain(challenger, opponent) >= 0 else "worse"
     return (
         f"{challenger.metric} {challenger.value:.4g} is {gain} {direction} than {opponent.value:.4g} "
-        f"of the {name}; at least {asked} is asked"
+        f"of {opponent.of}; at least {asked} is asked"
     )
 
 

@@ -18,6 +18,7 @@ from lakemill.registry.runs import Run
 _NAME = re.compile(r"\w+\.\w+\.\w+", re.ASCII)
 # The first asks for what a signature gives, the second is about MLflow's own classes.
 _ADVICE = (".*An input example was not provided", ".*Any type hint is inferred as AnyType")
+_CODE_FAILS = ("Failed to import code model", "Failed to run user code", "If the model is logged as code")
 
 
 @record
@@ -127,13 +128,15 @@ def _save(path: Path, model: PyFunc, logged: Any, run: Run) -> None:
                 mlflow_model=Model(artifact_path=logged.artifact_location, **ids),
             )
         except MlflowException as error:
-            raise _refusal(error, model) from error
+            raise _refusal(error, model) or error from error
 
 
-def _refusal(error: Any, model: PyFunc) -> SchemaError | TaskError:
+def _refusal(error: Any, model: PyFunc) -> SchemaError | TaskError | None:
     if error.error_code == "INVALID_PARAMETER_VALUE":
         return SchemaError(f"MLflow refuses model {model.name}: {error}", hint="mend its signature or its example")
-    return TaskError(f"the code of model {model.name} fails: {error}", hint=f"python {model.code}")
+    if str(error).startswith(_CODE_FAILS):
+        return TaskError(f"the code of model {model.name} fails: {error}", hint=f"python {model.code}")
+    return None
 
 
 @contextmanager

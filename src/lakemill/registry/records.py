@@ -73,6 +73,8 @@ class Evaluation:
         Its name.
     value
         Its value, finite.
+    of
+        Whose it is, for a person: a version, a method.
     data
         What it was measured on, for a person: table, version, days.
     n

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lakemill.core.errors import AlreadyExistsError, NotFoundError, nearest
+from lakemill.core.errors import AlreadyExistsError, ConflictError, NotFoundError, nearest
 from lakemill.core.records import Context, TableRef, to_json, utc_now
 from lakemill.registry.aliases import before, moves_in, settled, tag_of
 from lakemill.registry.client import Client
@@ -20,6 +20,7 @@ from lakemill.registry.runs import Run
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 EVALUATION, DECISION, TRAINING = "lakemill.evaluation", "lakemill.decision", "lakemill.training"
+PAGE, ATTEMPTS = 1000, 5
 MODEL_VERSIONS = "mlflow.modelVersions"
 
 
@@ -215,6 +216,8 @@ class Registry:
 
         Raises
         ------
+        ConflictError
+            If others keep on making and taking away that alias.
         NotFoundError
             If there is no such model or version.
         """
@@ -300,7 +303,18 @@ class Registry:
         if version is None:
             self.client.delete_registered_model_alias(name, alias)
         else:
-            self.client.set_registered_model_alias(name, alias, str(version))
+            self._point(name, alias, version)
+
+    def _point(self, name: str, alias: str, version: int) -> None:
+        """Write the alias' row; MLflow looks before it inserts, so of two that insert one has to update."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self.client.set_registered_model_alias(name, alias, str(version))
+            except ConflictError:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
 
     def _aliases(self, name: str) -> dict[str, int]:
         return {alias: int(version) for alias, version in self._registered(name).aliases.items()}
@@ -326,10 +340,10 @@ def _number(text: str) -> int | None:
 
 
 def _all(search: Callable[..., Any], filter_string: str) -> Iterator[Any]:
-    page = search(filter_string, max_results=1000)
+    page = search(filter_string, max_results=PAGE)
     yield from page
     while page.token:
-        page = search(filter_string, max_results=1000, page_token=page.token)
+        page = search(filter_string, max_results=PAGE, page_token=page.token)
         yield from page
 
 
