@@ -58,7 +58,11 @@ def verbs(slot: Slot[Any]) -> str:
     kinds = {kind: slot.load(kind) for kind in slot.kinds()}
     names = sorted(slot.base.__abstractmethods__)
     rows = [
-        [f"`{name}`", _first_line(getattr(slot.base, name)), *("yes" if hasattr(c, name) else "no" for c in kinds.values())]
+        [
+            f"`{name}`",
+            _first_line(getattr(slot.base, name)),
+            *("yes" if hasattr(c, name) else "no" for c in kinds.values()),
+        ]
         for name in names
     ]
     return table(["verb", "what it does", *kinds], rows)
