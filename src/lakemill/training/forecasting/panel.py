@@ -136,7 +136,7 @@ class Panel:
         the calendar knows is that of the step's own day.
         """
         origins = self._sql(
-            f"select s.*, c.{self.time} from s join c using (position) join o using (position)",
+            f"select s.*, c.{self.time}, o.is_predicted from s join c using (position) join o using (position)",
             s=self.states(),
             c=self.calendar,
             o=self._origins(),

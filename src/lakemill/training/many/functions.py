@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import cloudpickle
 import pyarrow as pa
 
 from lakemill.core.errors import ConfigError, SchemaError, nearest
@@ -52,12 +53,20 @@ def call(fit: GroupFunction, declared: Mapping[str, pa.Schema], group: Group) ->
     result = fit(group.frame(ROWS))
     result = result if isinstance(result, GroupResult) else GroupResult(model=result)
     rows: dict[str, Columns] = {
-        "models": {"model": pickle.dumps(result.model)},
+        "models": {"model": _pickled(result.model)},
         "metrics": {"metric": list(result.metrics), "value": [float(v) for v in result.metrics.values()]},
     }
     for name, table in result.tables.items():
         rows[name] = _columns(name, table, declared)
     return rows
+
+
+def _pickled(model: Any) -> bytes:
+    try:
+        return pickle.dumps(model)
+    except (pickle.PicklingError, AttributeError, TypeError):  # of a class that a script or notebook defines
+        blob: bytes = cloudpickle.dumps(model)
+        return blob
 
 
 def _columns(name: str, table: Any, declared: Mapping[str, pa.Schema]) -> Columns:
