@@ -1,0 +1,372 @@
+"""Many-model training against a bare loop, the raw engine and StatsForecast.
+
+``python -m benchmarks.many [--engine local|ray|spark] [--quick]``. Each round runs every contender
+once, in turn, over the same groups and fits; ratios are taken within a round. "Fixed" is what a
+training of two groups takes: reading the table, starting children, commits. Registration with MLflow
+is measured apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from benchmarks._run import Peak, bound, figure, machine, report, seconds
+from lakemill.core.records import ClusterSpec, Context, Resources
+from lakemill.engines.tasks import TASK_ENGINES, TaskEngine
+from lakemill.training.many import GroupResult, ManyTraining, train
+from lakemill.training.many.session import Session
+from lakemill.training.many.train import fit_groups
+from lakemill.workspace import Workspace, WorkspaceSettings
+
+FIT_SECONDS: Final = 0.005
+GROUPS: Final = 600
+SERIES: Final = 240
+SEASON, LENGTH, HORIZON = 6, 120, 28
+CORES: Final = len(os.sched_getaffinity(0))
+SPAWN: Final = multiprocessing.get_context("spawn")
+
+
+class Mean:
+    """The smallest of models."""
+
+    def __init__(self, mean: float) -> None:
+        self.mean = mean
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the mean for every row."""
+        return np.full(len(rows), self.mean)
+
+
+def small_fit(rows: pd.DataFrame) -> GroupResult:
+    """Fit at once."""
+    return GroupResult(model=Mean(float(rows["y"].to_numpy().mean())))
+
+
+def burning_fit(rows: pd.DataFrame, *, rounds: int) -> Mean:
+    """Fit after so many rounds of work, which takes the same instructions everywhere."""
+    y = rows["y"].to_numpy()
+    total = 0.0
+    for number in range(rounds):
+        total += float(np.dot(y, y)) * number % 7.0
+    return Mean(total)
+
+
+def burning(rounds: int) -> Callable[[pd.DataFrame], Mean]:
+    """Return `burning_fit` for so many rounds, as a function with a name."""
+
+    def fit(rows: pd.DataFrame) -> Mean:
+        return burning_fit(rows, rounds=rounds)
+
+    return fit
+
+
+def calibrated(rows: pd.DataFrame) -> int:
+    """Return how many rounds take `FIT_SECONDS` here."""
+    tried = 2_000
+    least = min(seconds(partial(burning_fit, rows, rounds=tried)) for _ in range(20))
+    return int(tried * FIT_SECONDS / least) + 1
+
+
+def theta_and_ets(rows: pd.DataFrame) -> GroupResult:
+    """Forecast with the models that StatsForecast is given."""
+    y = rows["y"].to_numpy()
+    means = {str(model): model.forecast(y=y, h=HORIZON)["mean"] for model in peer_models()}
+    return GroupResult(tables={"forecasts": pd.DataFrame(means)})
+
+
+def peer_models() -> list[Any]:
+    """Return the models of the comparison."""
+    from statsforecast.models import AutoETS, AutoTheta
+
+    return [AutoETS(season_length=SEASON), AutoTheta(season_length=SEASON)]
+
+
+def table(groups: int, length: int) -> pa.Table:
+    """Return so many seasonal series."""
+    generator, t = np.random.default_rng(0), np.tile(np.arange(length), groups)
+    level = np.repeat(generator.gamma(2.0, 20.0, groups), length)
+    y = level * (1 + 0.3 * np.sin(2 * np.pi * t / SEASON)) + generator.normal(0, 5, groups * length)
+    return pa.table({"k": np.repeat(np.arange(groups), length), "t": t, "y": y})
+
+
+@contextmanager
+def workspace_with(data: pa.Table | None, tasks: TaskEngine | None, folder: Path) -> Iterator[Workspace]:
+    """Open a workspace on a folder, with a table and an engine that is up already."""
+    with Workspace(WorkspaceSettings.in_folder("bench", folder), context=Context(user="bench")) as workspace:
+        if tasks is not None:
+            workspace.__dict__["tasks"] = tasks
+        if data is not None:
+            workspace.catalog.write("main.bench.rows", data)
+        yield workspace
+
+
+def definition(fit: object, **changes: Any) -> ManyTraining:
+    """Return the declaration that all contenders share."""
+    return ManyTraining(
+        training_set="main.bench.rows", by="k", time="t", fit=fit, registered_model="main.bench.model", **changes
+    )
+
+
+def ours(data: pa.Table, tasks: TaskEngine, fit: object, **changes: Any) -> float:
+    """Return the seconds of fitting and committing all groups; the table is there before."""
+    with tempfile.TemporaryDirectory() as folder, workspace_with(data, tasks, Path(folder)) as workspace:
+        return seconds(lambda: fit_groups(Session(workspace, definition(fit, **changes))))
+
+
+def bare(frame: pd.DataFrame, fit: Callable[[pd.DataFrame], Any]) -> list[Any]:
+    """Fit in a loop, the models held in memory."""
+    return [fit(rows) for _, rows in frame.groupby("k")]
+
+
+def chunks(frame: pd.DataFrame) -> list[list[pd.DataFrame]]:
+    """Return the groups in batches, 16 a core, as a careful user would hand them out."""
+    groups = [rows for _, rows in frame.groupby("k")]
+    size = max(1, len(groups) // (16 * CORES))
+    return [groups[start : start + size] for start in range(0, len(groups), size)]
+
+
+def fit_chunk(fit: Callable[[pd.DataFrame], Any], batch: Sequence[pd.DataFrame]) -> list[Any]:
+    """Fit the groups of a batch."""
+    return [fit(rows) for rows in batch]
+
+
+Contender = Callable[[pd.DataFrame], object]
+
+
+@contextmanager
+def raw_local(rounds: int) -> Iterator[Contender]:
+    """A pool of the standard library, its processes up and warm."""
+    with SPAWN.Pool(CORES) as pool:
+        work = partial(fit_chunk, partial(burning_fit, rounds=rounds))
+        yield lambda frame: pool.map(work, chunks(frame), chunksize=1)
+
+
+@contextmanager
+def raw_ray(rounds: int) -> Iterator[Contender]:
+    """Ray's own tasks, one a batch."""
+    import ray
+
+    remote = ray.remote(partial(fit_chunk, partial(burning_fit, rounds=rounds)).func)
+    fit = ray.put(partial(burning_fit, rounds=rounds))
+    yield lambda frame: ray.get([remote.remote(fit, batch) for batch in chunks(frame)])
+
+
+@contextmanager
+def raw_spark(rounds: int) -> Iterator[Contender]:
+    """Spark's applyInPandas, one group a call."""
+    from pyspark.sql import SparkSession
+
+    def fit(rows: pd.DataFrame) -> pd.DataFrame:
+        model = burning_fit(rows, rounds=rounds)
+        return pd.DataFrame({"k": rows["k"].iloc[:1], "mean": [model.mean]})
+
+    spark = SparkSession.builder.getOrCreate()
+    yield lambda frame: (
+        spark.createDataFrame(frame).groupBy("k").applyInPandas(fit, "k long, mean double").toPandas()
+    )
+
+
+RAW: Final = {"local": raw_local, "ray": raw_ray, "spark": raw_spark}
+
+
+def against_loop(kind: str, tasks: TaskEngine, *, rounds: int) -> list[dict[str, Any]]:
+    """Overhead and speed-up, beside a bare loop and the raw engine."""
+    data, few = table(GROUPS, LENGTH), table(2, LENGTH)
+    frame = data.to_pandas()
+    burn = calibrated(frame.iloc[:LENGTH])
+    fit, one = burning(burn), Resources(cpus=CORES)
+    times: dict[str, list[float]] = {name: [] for name in ("bare", "one", "all", "fixed", "raw")}
+    with RAW[kind](burn) as raw:
+        contenders: dict[str, Callable[[], float]] = {
+            "bare": lambda: seconds(lambda: bare(frame, fit)),
+            "one": lambda: ours(data, tasks, fit, resources=one),
+            "all": lambda: ours(data, tasks, fit),
+            "fixed": lambda: ours(few, tasks, fit),
+            "raw": lambda: seconds(lambda: raw(frame)),
+        }
+        for contender in contenders.values():  # warm
+            contender()
+        for number in range(rounds):
+            for name in np.random.default_rng(number).permutation(list(contenders)):
+                times[name].append(contenders[name]())
+    return loop_figures({name: np.array(values) for name, values in times.items()}, n=rounds)
+
+
+def loop_figures(times: dict[str, Any], *, n: int) -> list[dict[str, Any]]:
+    """Return the figures of all rounds; ``times`` holds arrays of shape ``(n,)``, in seconds."""
+    fixed = np.median(times["fixed"])
+    one, every = times["one"] - fixed, times["all"] - fixed
+    raw_speedup = float(np.median(times["bare"] / times["raw"]))
+    pairs = [
+        ("overhead against a bare loop", one / times["bare"], 1.10),
+        ("overhead against a bare loop, fixed cost included", times["one"] / times["bare"], None),
+        ("time against the raw engine", every / times["raw"], None),
+        ("time against the raw engine, fixed cost included", times["all"] / times["raw"], None),
+    ]
+    return [
+        *(figure(name, bound(ratios), "ratio", goal=goal, n=n) for name, ratios, goal in pairs),
+        figure(
+            f"speed-up on {CORES} processes",
+            bound(one / every, better="higher"),
+            "ratio",
+            goal=1.8 if CORES == 2 else None,  # noqa: PLR2004  the goal is stated for two
+            better="higher",
+            raw=raw_speedup,
+            n=n,
+        ),
+        figure("fixed cost of a training", float(fixed), "s", n=n),
+        figure("seconds of the bare loop", float(np.median(times["bare"])), "s", n=n),
+    ]
+
+
+def against_statsforecast(tasks: TaskEngine, *, rounds: int) -> list[dict[str, Any]]:
+    """Wall time beside StatsForecast(n_jobs=2) on the same series and models."""
+    from statsforecast import StatsForecast
+
+    data = table(SERIES, LENGTH)
+    frame = data.to_pandas().rename(columns={"k": "unique_id", "t": "ds"})
+    outputs = {"forecasts": dict.fromkeys(map(str, peer_models()), "float64")}
+
+    def peer() -> float:
+        return seconds(lambda: StatsForecast(peer_models(), freq=1, n_jobs=CORES).forecast(df=frame, h=HORIZON))
+
+    few = table(2, LENGTH)
+    contenders = {
+        "ours": lambda: ours(data, tasks, theta_and_ets, outputs=outputs),
+        "fixed": lambda: ours(few, tasks, theta_and_ets, outputs=outputs),
+        "peer": peer,
+    }
+    contenders["peer"]()
+    times = {name: np.array([work() for _ in range(rounds)]) for name, work in list(contenders.items())[:0]}
+    rows = [{name: work() for name, work in contenders.items()} for _ in range(rounds)]
+    times = {name: np.array([row[name] for row in rows]) for name in contenders}
+    fixed = float(np.median(times["fixed"]))
+    theirs = float(np.median(times["peer"]))
+    return [
+        figure(
+            f"wall time against StatsForecast(n_jobs={CORES})",
+            bound(times["ours"] / times["peer"]),
+            "ratio",
+            goal=1.1,
+            peer=theirs,
+            n=rounds,
+        ),
+        figure(
+            f"wall time against StatsForecast(n_jobs={CORES}), fixed cost apart",
+            bound((times["ours"] - fixed) / times["peer"]),
+            "ratio",
+            peer=theirs,
+            n=rounds,
+        ),
+        figure("fixed cost of a training with statsforecast", fixed, "s", n=rounds),
+    ]
+
+
+def write_short_series(folder: Path, series: int) -> None:
+    """Write the table, in a process of its own, so that making it doesn't count."""
+    with workspace_with(table(series, 12), None, folder):
+        pass
+
+
+def train_short_series(folder: Path, kind: str) -> None:
+    """Train and register, as a process whose memory is watched."""
+    tasks = TASK_ENGINES.load(kind)(ClusterSpec(kind=kind))  # type: ignore[call-arg]
+    with workspace_with(None, tasks, folder) as workspace:
+        train(workspace, definition(small_fit))
+    tasks.close()
+
+
+def loop_short_series(folder: Path, _kind: str) -> None:
+    """Fit in a bare loop, as a process whose memory is watched."""
+    with workspace_with(None, None, folder) as workspace:
+        bare(workspace.table("main.bench.rows").to_pandas(), small_fit)
+
+
+def peak_of(work: Callable[[Path, str], None], kind: str, series: int) -> tuple[Peak, float]:
+    """Return the peak of a process that does the work, and its seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = SPAWN.Process(target=write_short_series, args=(Path(folder), series))
+        writer.start()
+        writer.join()
+        process = SPAWN.Process(target=work, args=(Path(folder), kind))
+        process.start()
+        assert process.pid is not None
+        with Peak(process.pid) as peak:
+            taken = seconds(process.join)
+        if process.exitcode:
+            raise SystemExit(f"{work.__name__} over {series} series ended with exit code {process.exitcode}")
+    return peak, taken
+
+
+def memory(kind: str, *, series: int) -> list[dict[str, Any]]:
+    """Peak memory at ten times the series, driver and children together."""
+    small, large = series // 10, series
+    few, _ = peak_of(train_short_series, kind, small)
+    many, taken = peak_of(train_short_series, kind, large)
+    loop_few, _ = peak_of(loop_short_series, kind, small)
+    loop_many, loop_taken = peak_of(loop_short_series, kind, large)
+    return [
+        figure(
+            f"peak memory at {large:,} short series to that at {small:,}",
+            many.tree_bytes / few.tree_bytes,
+            "ratio",
+            goal=1.2,
+            raw=loop_many.tree_bytes / loop_few.tree_bytes,
+        ),
+        figure("peak of the driver alone, same ratio", many.process_bytes / few.process_bytes, "ratio"),
+        figure(
+            f"peak memory at {large:,} short series", many.tree_bytes / 2**20, "MiB", raw=loop_many.tree_bytes / 2**20
+        ),
+        figure(f"peak of the driver at {large:,} short series", many.process_bytes / 2**20, "MiB"),
+        figure(f"seconds of a training of {large:,} short series, registered", taken, "s", raw=loop_taken),
+    ]
+
+
+def registration(tasks: TaskEngine) -> list[dict[str, Any]]:
+    """Seconds from the last commit to the registered version."""
+    data = table(20, LENGTH)
+    with tempfile.TemporaryDirectory() as folder, workspace_with(data, tasks, Path(folder)) as workspace:
+        fitted = seconds(lambda: fit_groups(Session(workspace, definition(small_fit))))
+        whole = seconds(lambda: train(workspace, definition(small_fit)))
+    return [figure("registration with MLflow, a new store", whole, "s"), figure("of it fitted before", fitted, "s")]
+
+
+def main() -> None:
+    """Run all parts on one engine and print the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", default="local", choices=TASK_ENGINES.kinds())
+    parser.add_argument("--quick", action="store_true", help="few rounds and few series: does it run at all")
+    parser.add_argument("--only", choices=["loop", "peer", "memory", "registration"], help="one part")
+    given = parser.parse_args()
+    facts = machine()
+    tasks = TASK_ENGINES.load(given.engine)(ClusterSpec(kind=given.engine))
+    startup = seconds(lambda: tasks.slots(Resources()))
+    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "loop": lambda: against_loop(given.engine, tasks, rounds=3 if given.quick else 15),
+        "peer": lambda: against_statsforecast(tasks, rounds=1 if given.quick else 5),
+        "registration": lambda: registration(tasks),
+        "memory": lambda: memory(given.engine, series=5_000 if given.quick else 100_000),
+    }
+    figures = [figure(f"start of engine {given.engine}", startup, "s")]
+    for name, part in parts.items():
+        if given.only in (None, name):
+            figures += part()
+    tasks.close()
+    report("many", facts, figures)
+
+
+if __name__ == "__main__":
+    main()
