@@ -18,36 +18,10 @@ import pandas as pd
 import pytest
 
 from lakemill.core.errors import StorageError
-from lakemill.core.records import Context
-from lakemill.registry import Registry
+from tests.unit.registry.conftest import CODE, opened
 
 SPAWN = multiprocessing.get_context("spawn")
 NAME, NOBODY = "main.retail.demand", 65534
-CODE = """
-import pandas as pd
-from pathlib import Path
-from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
-
-class Times(PythonModel):
-    def load_context(self, context):
-        self.factor = float(Path(context.artifacts["factor"]).read_text())
-
-    def predict(self, context, model_input: pd.DataFrame, params=None):
-        return model_input["x"] * self.factor
-
-set_model(Times())
-"""
-
-
-def opened(folder: Path) -> Registry:
-    return Registry(
-        tracking_uri=f"sqlite:///{folder}/mlflow.db",
-        artifacts=str(folder / "mlartifacts"),
-        experiment="demand",
-        context=Context(user=str(os.getpid())),
-        project_dir=str(folder),
-    )
 
 
 def _rows(folder: Path, query: str) -> list[tuple]:

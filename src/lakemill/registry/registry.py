@@ -28,7 +28,7 @@ class Registry:
     """Runs, registered models and their aliases.
 
     MLflow's own client works beside it on the same store, in this process and in others: every call
-    names its store, and no global of MLflow is read or changed.
+    names its store, and MLflow's global URIs and active run are neither read nor changed.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Registry:
         )
         link = [{"name": name, "version": int(made.version)}]
         self.client.set_logged_model_tags(logged.model_id, {MODEL_VERSIONS: json.dumps(link)})
-        return _version(made)
+        return _version(made, {})
 
     def models(self) -> tuple[str, ...]:
         """Return the names of all registered models."""
@@ -347,7 +347,7 @@ def _all(search: Callable[..., Any], filter_string: str) -> Iterator[Any]:
         yield from page
 
 
-def _version(item: Any, aliases: Mapping[str, int] = NO_TAGS) -> ModelVersion:  # type: ignore[assignment]
+def _version(item: Any, aliases: Mapping[str, int]) -> ModelVersion:
     number = int(item.version)
     return ModelVersion(
         name=item.name,
