@@ -1,0 +1,1 @@
+"""Figures of Lakemill beside its peers: ``python -m benchmarks.NAME``."""

@@ -47,7 +47,7 @@ def bound(ratios: Sequence[float], *, better: Literal["lower", "higher"] = "lowe
     return float(np.quantile(np.median(draws, axis=1), 0.95 if better == "lower" else 0.05))
 
 
-def figure(  # noqa: PLR0913  a figure has these parts
+def figure(
     name: str,
     value: float,
     unit: str,
@@ -74,6 +74,12 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def cpu_seconds() -> float:
+    """Return the processor seconds of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 class Peak:

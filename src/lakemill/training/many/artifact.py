@@ -48,7 +48,9 @@ class GroupModels:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
         self._cache: OrderedDict[str, Any] = OrderedDict()
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from lakemill.catalog.names import check_name
 from lakemill.core.errors import ConfigError
 from lakemill.core.records import Resources, record
 from lakemill.features import TrainingSet
-from lakemill.registry import BetterThan
+from lakemill.registry import Gate
 
 
 @record
@@ -74,7 +74,7 @@ class ManyTraining:
     fit: Any
     registered_model: str
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    gate: BetterThan | None = None
+    gate: Gate | None = None
     resources: Resources = Resources()
     item_seconds: float | None = 300.0
 

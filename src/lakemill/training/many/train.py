@@ -19,7 +19,7 @@ from lakemill.catalog.schemas import quoted
 from lakemill.core.errors import TaskError
 from lakemill.core.events import Event
 from lakemill.core.records import record, to_json
-from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, ModelVersion, Run, decide
+from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, Gate, ModelVersion, Run, decide
 from lakemill.training.many.again import Only, choose, count, failed_groups
 from lakemill.training.many.artifact import write_models
 from lakemill.training.many.definition import ManyTraining
@@ -227,17 +227,18 @@ def _promote(workspace: Workspace, definition: ManyTraining, version: ModelVersi
     gate, models = definition.gate, workspace.models
     if gate is None:
         return None
-    if (earlier := models.decision(version)) is not None:
-        return earlier
-    challenger = models.evaluation(version)
+    decision = models.decision(version) or _decide(workspace, version, gate)
+    models.promote(version, decision)  # also after a kill between the decision and the move
+    return decision
+
+
+def _decide(workspace: Workspace, version: ModelVersion, gate: Gate) -> Decision:
+    challenger = workspace.models.evaluation(version)
     if challenger is None:
         raise TaskError(
             f"{version.uri} was not measured by {gate.metric}", hint="let the fit function return that metric"
         )
-    opponent = _opponent(workspace, version, alias=gate.opponent)
-    decision = decide(gate, challenger, opponent)
-    models.promote(version, decision)
-    return decision
+    return decide(gate, challenger, _opponent(workspace, version, alias=gate.opponent))
 
 
 def _opponent(workspace: Workspace, version: ModelVersion, *, alias: str) -> Evaluation | None:
