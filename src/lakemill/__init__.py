@@ -19,6 +19,7 @@ _HOMES = {
     "FeatureLookup": "lakemill.features",
     "TrainingSet": "lakemill.features",
     "BetterThan": "lakemill.registry",
+    "MetricThreshold": "lakemill.registry",
     "ManyTraining": "lakemill.training.many",
     "GroupResult": "lakemill.training.many",
     "train": "lakemill.training.many",
