@@ -6,7 +6,21 @@ The public names load on first use, so that ``import lakemill`` stays fast and p
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors and type checkers see
+    from lakemill import features
+    from lakemill.core.errors import LakemillError
+    from lakemill.core.records import ClusterSpec, Resources
+    from lakemill.engines.frames import Frame
+    from lakemill.features import FeatureLookup, TrainingSet
+    from lakemill.projects import open  # noqa: A004
+    from lakemill.registry import BetterThan, MetricThreshold
+    from lakemill.training.forecasting import Forecasting
+    from lakemill.training.forecasting.report import forecasting_report
+    from lakemill.training.many import GroupResult, ManyTraining
+    from lakemill.training.many.train import train
+    from lakemill.workspace import Workspace
 
 _HOMES = {
     "LakemillError": "lakemill.core.errors",
@@ -24,10 +38,27 @@ _HOMES = {
     "GroupResult": "lakemill.training.many",
     "train": "lakemill.training.many",
     "Forecasting": "lakemill.training.forecasting",
-    "forecasting_report": "lakemill.training.forecasting",
+    "forecasting_report": "lakemill.training.forecasting.report",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = [
+    "BetterThan",
+    "ClusterSpec",
+    "FeatureLookup",
+    "Forecasting",
+    "Frame",
+    "GroupResult",
+    "LakemillError",
+    "ManyTraining",
+    "MetricThreshold",
+    "Resources",
+    "TrainingSet",
+    "Workspace",
+    "features",
+    "forecasting_report",
+    "open",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import lakemill
 from lakemill.core.errors import ConfigError, MissingExtraError
 from lakemill.core.plugins import Slot
 
@@ -52,6 +53,12 @@ def test_unknown_option_names_the_nearest(slot):
 def test_missing_package_names_the_install_command(slot):
     with pytest.raises(MissingExtraError, match=r"pip install 'lakemill\[dragon\]'"):
         slot.load("dragon")
+
+
+def test_every_public_name_loads():
+    assert set(lakemill.__all__) == set(lakemill._HOMES)
+    for name in lakemill.__all__:
+        assert getattr(lakemill, name).__doc__
 
 
 def test_import_and_public_names_load_nothing_heavy():

@@ -21,7 +21,8 @@ from lakemill.core.records import Context
 from lakemill.features import TrainingSet
 from lakemill.metadata.schema import job_runs, task_runs
 from lakemill.registry import TRAINING, BetterThan, Decision
-from lakemill.training.forecasting import Forecasting, forecasting_report
+from lakemill.training.forecasting import Forecasting
+from lakemill.training.forecasting.report import forecasting_report
 from lakemill.training.forecasting.report import charts
 from lakemill.training.forecasting.report.products import Band
 from lakemill.training.forecasting.report.subject import Subject
