@@ -87,7 +87,9 @@ def test_every_series_has_a_model_and_a_forecast(trained):
 def test_seasonal_naive_is_measured_as_pandas_measures_it(trained):
     ws, _ = trained
     rows = demand()
-    accuracy = ws.table("main.shop.forecast_accuracy").to_pandas().query("method == 'seasonal_naive'").set_index("product")
+    accuracy = (
+        ws.table("main.shop.forecast_accuracy").to_pandas().query("method == 'seasonal_naive'").set_index("product")
+    )
     for product, series in rows.groupby("product")["quantity"]:
         y, actual = series.to_numpy()[:-HORIZON].astype(float), series.to_numpy()[-HORIZON:]
         forecast = np.resize(y[-7:], HORIZON)
@@ -106,7 +108,9 @@ def test_the_held_out_days_are_seen_by_no_choice(trained, tmp_path):
         pd.testing.assert_frame_equal(choices(other), choices(ws), check_exact=True)
         assert other.table("main.shop.forecast_accuracy").to_pandas()["rmsse"].max() > 10
     spoilt = demand()
-    earlier = spoilt["day"].between(FIRST + timedelta(days=DAYS - 2 * HORIZON), FIRST + timedelta(days=DAYS - HORIZON - 1))
+    earlier = spoilt["day"].between(
+        FIRST + timedelta(days=DAYS - 2 * HORIZON), FIRST + timedelta(days=DAYS - HORIZON - 1)
+    )
     spoilt.loc[earlier, "quantity"] *= 50
     with workspace(tmp_path / "earlier", spoilt) as other:
         train(other, definition())
@@ -134,7 +138,10 @@ def test_a_done_training_is_not_done_again(trained):
         (lambda rows: rows.drop(index=5), "1 series of main.shop.demand do not have exactly one row"),
         (lambda rows: pd.concat([rows, rows.iloc[[7]]]), "1 series of main.shop.demand do not have exactly one row"),
         (lambda rows: rows.assign(day=rows["day"] + timedelta(days=400)), "no day of main.shop.demand is in"),
-        (lambda rows: rows.assign(day=rows["day"] + timedelta(days=10)), "knows 4 days after the data, the horizon is 14"),
+        (
+            lambda rows: rows.assign(day=rows["day"] + timedelta(days=10)),
+            "knows 4 days after the data, the horizon is 14",
+        ),
         (lambda rows: rows[rows["day"] < FIRST + timedelta(days=40)], "40 open days are too few"),
     ],
 )

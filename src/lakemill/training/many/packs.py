@@ -80,14 +80,15 @@ def write_packs(
         If there is no group, or a column of `by` holds nulls.
     """
     if (known := staging.noted("packs.json")) is not None:
-        return Packs(**json.loads(known))
+        kept = json.loads(known)
+        return Packs(numbers=tuple(kept["numbers"]), groups=kept["groups"])
     plan, groups = _plan(frames, next(iter(parts.values())).frame, by, cost, slots)
     numbers: list[int] = []
     for name, part in parts.items():
-        written = _cut(frames, staging, part, plan, name=name, by=by)
-        numbers = numbers or sorted(written)
-        for absent in set(numbers) - written.keys():
-            pq.write_table(next(iter(written.values())).empty_table(), staging.pack_file(name, absent))
+        written, schema = _cut(frames, staging, part, plan, name=name, by=by)
+        numbers = numbers or written
+        for absent in set(numbers) - set(written):
+            pq.write_table(schema.empty_table(), staging.pack_file(name, absent))
     packs = Packs(numbers=tuple(numbers), groups=groups)
     staging.note("packs.json", to_json(packs))
     return packs
@@ -143,16 +144,17 @@ def _size(frames: FrameEngine, costs: Frame, by: tuple[str, ...]) -> Size:
 
 def _cut(
     frames: FrameEngine, staging: Staging, part: Part, plan: Frame, *, name: str, by: tuple[str, ...]
-) -> dict[int, pa.Schema]:
-    """Write the part's file of every pack that has rows in it; return their schemas by pack."""
-    keys, written = ", ".join(map(quoted, by)), dict[int, pa.Schema]()
+) -> tuple[list[int], pa.Schema]:
+    """Write the part's file of every pack that has rows in it; return these packs and the files' schema."""
+    keys, written = ", ".join(map(quoted, by)), list[int]()
     query = f"select s.*, p.{PACK} from s join p using ({keys}) order by {PACK}, {keys}, {part.order}"
-    for pack, table in by_pack(frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))):
-        path = staging.pack_file(name, pack)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path)
-        written[pack] = table.schema
-    return written
+    stream = frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))
+    schema = stream.schema.remove(stream.schema.get_field_index(PACK))
+    staging.pack_file(name, 0).parent.mkdir(parents=True, exist_ok=True)
+    for pack, table in by_pack(stream):
+        pq.write_table(table, staging.pack_file(name, pack))
+        written.append(pack)
+    return written, schema
 
 
 def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
