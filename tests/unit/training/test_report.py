@@ -22,8 +22,7 @@ from lakemill.features import TrainingSet
 from lakemill.metadata.schema import job_runs, task_runs
 from lakemill.registry import TRAINING, BetterThan, Decision
 from lakemill.training.forecasting import Forecasting
-from lakemill.training.forecasting.report import forecasting_report
-from lakemill.training.forecasting.report import charts
+from lakemill.training.forecasting.report import charts, forecasting_report
 from lakemill.training.forecasting.report.products import Band
 from lakemill.training.forecasting.report.subject import Subject
 from lakemill.training.forecasting.report.verdict import verdict
@@ -301,11 +300,15 @@ def test_the_range_of_the_gain_is_that_of_a_bootstrap(shop: Shop) -> None:
 
 
 def test_the_foreseen_method_is_judged_on_backtests_that_all_have(shop: Shop) -> None:
-    """SES has no backtest of the hard series, and a unit that is not a number must not decide."""
-    rows = [("A", "tsb", 1.0, 1.0), ("A", "ses", 1.1, 1.0), ("B", "tsb", 9.0, 1.0), ("C", "ses", 0.1, np.nan)]
-    rows += [("C", "tsb", np.nan, np.nan)]
-    frame = pd.DataFrame(rows, columns=["product", "method", "rmsse", "unit"])
-    shop.table("demand_backtests", frame.assign(training="one", origin=5, weight=1.0))
+    """SES has no backtest of the hard series, and errors that are not a number must not decide."""
+    columns = {
+        "product": ["A", "A", "B", "C", "C"],
+        "method": ["tsb", "ses", "tsb", "tsb", "ses"],
+        "rmsse": [1.0, 1.1, 9.0, float("nan"), float("nan")],
+        "unit": [1.0, 2.0, 3.0, float("nan"), float("nan")],
+    }
+    constants = {"training": ["one"] * 5, "origin": [5] * 5, "weight": [1.0] * 5}
+    shop.ws.table("main.shop.demand_backtests").write(pa.table(columns | constants))
     shop.write().register()
     found = verdict(Subject(shop.ws, DEFINITION, forecast="main.shop.forecast"))
     assert found is not None
@@ -410,6 +413,19 @@ def test_an_empty_ledger_is_said(shop: Shop) -> None:
     assert "None: the failure ledger of the training of version 1 is empty." in shop.report().text("failures")
 
 
+def test_the_ledger_is_that_of_the_training_that_just_ran(shop: Shop) -> None:
+    failed = [("one", "old"), ("two", "new"), ("two", "newer")]
+    rows = [
+        {"training": training, "product": name, "phase": "fit", "kind": "k", "message": ""} for training, name in failed
+    ]
+    shop.ws.table(f"{MODEL}_failures").write(pa.Table.from_pylist(rows))
+    shop.write().register()
+    shop.register("two", passed=False)
+    page = shop.report()
+    assert [row[0] for row in page.rows["failures"]] == ["product", "new", "newer"]
+    assert "2 products could not be fitted in the training of version 2" in page.text("failures")
+
+
 def test_quarantine_and_kept_lines_add_up(open_shop) -> None:
     shop = open_shop(run_id="run-1", task_key="ingest")
     lines = pd.DataFrame({"line": range(40), "product": "B2"})
@@ -497,10 +513,11 @@ def test_only_forecasts_are_reported(shop: Shop) -> None:
         forecasting_report(shop.ws, other, forecast="main.shop.forecast")
 
 
-def test_the_room_is_light_until_a_report_is_asked_for() -> None:
+def test_the_report_is_loaded_when_it_is_asked_for() -> None:
     code = (
-        "import sys, lakemill.training.forecasting as f; "
-        "assert 'lakemill.training.forecasting.report' not in sys.modules; f.forecasting_report"
+        "import sys, lakemill, lakemill.training.forecasting; "
+        "assert not {'jinja2', 'lakemill.training.forecasting.report'} & set(sys.modules); "
+        "assert callable(lakemill.forecasting_report)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
