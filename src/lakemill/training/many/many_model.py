@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,4 +62,6 @@ def signature_of(artifacts: dict[str, str], example: pd.DataFrame) -> ModelSigna
     """Return the signature that a model with these artifacts has, by predicting an example."""
     model = ManyModel()
     model.load_context(SimpleNamespace(artifacts=artifacts))
-    return infer_signature(example, model.predict(None, example))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")  # keys and times are
+        return infer_signature(example, model.predict(None, example))
