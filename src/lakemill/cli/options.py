@@ -29,7 +29,7 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
     """
     for pair in pairs:
         if not pair.partition("=")[0] or "=" not in pair:
-            raise ConfigError(f"--set: expected NAME=VALUE, got {pair!r}", hint="write it as in `--set horizon=14`")
+            raise ConfigError(f"--set: expected NAME=VALUE, got {pair!r}", hint="write it as in `--set region=north`")
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 

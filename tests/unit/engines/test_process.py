@@ -49,7 +49,13 @@ def test_a_retired_worker_starts_no_other_child():
 
 @pytest.mark.parametrize(
     ("kinds", "verdict"),
-    [([], None), (["killed"], None), (["killed", "killed"], "killed"), (["timeout"], "timeout"), (["memory"], "memory")],
+    [
+        ([], None),
+        (["killed"], None),
+        (["killed", "killed"], "killed"),
+        (["timeout"], "timeout"),
+        (["memory"], "memory"),
+    ],
 )
 def test_verdict(kinds, verdict):
     losses = tuple(Loss(kind=kind, item="x", message=kind) for kind in kinds)

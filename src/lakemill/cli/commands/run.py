@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Run a job, or go on with a run that was interrupted.
 
-    Example:  lakemill run demand --engine ray --set horizon=14
+    Example:  lakemill run demand --engine ray --set region=north
     """
     from lakemill.projects import load_project, with_engine
 

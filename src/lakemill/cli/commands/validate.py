@@ -9,7 +9,7 @@ from lakemill.cli.output import fields, print_json, show
 def validate(target: TargetOption = None, variables: SetOption = None, as_json: JsonOption = False) -> None:
     """Check the project file and what it names; run nothing.
 
-    Example:  lakemill validate --target prod --set horizon=14
+    Example:  lakemill validate --target prod --set region=north
     """
     from lakemill.projects import check_references, load_project
 

@@ -83,7 +83,7 @@ class RayTasks(TaskEngine):
                     del handed_out[outcome.key]
                     yield outcome
             finally:
-                for reference in handed_out.values():
+                for reference in handed_out.values() if self._cluster.running else ():
                     ray.cancel(reference, force=True)
 
     def close(self) -> None:

@@ -11,8 +11,10 @@ from lakemill.training.many.session import Session
 WRMSSE: Final = "wrmsse"
 """Mean RMSSE over series, weighted by `Forecasting.weight`."""
 
+# Decimals add up alike in any order, so that equal rows give equal figures.
 QUERY: Final = """
-    select {by}, sum(rmsse * weight) / nullif(sum(case when rmsse is not null then weight end), 0) as wrmsse,
+    select {by}, cast(sum(cast(rmsse * weight as decimal(28, 8))) as double)
+             / cast(nullif(sum(case when rmsse is not null then cast(weight as decimal(28, 8)) end), 0) as double) as wrmsse,
            avg(rmsse) as rmsse, avg(mase) as mase, sum(forecast_units) / nullif(sum(actual_units), 0) - 1 as bias,
            avg(inside_80) as inside_80, avg(inside_95) as inside_95, count(*) as series
     from a where training = '{training}' group by {by} order by {by}
