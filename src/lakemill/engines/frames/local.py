@@ -291,7 +291,7 @@ class _Source:
 
 def _explanation(error: Exception, hint: str) -> LakemillError:
     text = str(error).split("\n\n")[0].strip()
-    kind = _ERRORS.get(text.split(" Error:")[0], EngineError)
+    kind = _ERRORS.get(text.split(" Error:")[0], StorageError if "parquet" in text.lower() else EngineError)
     if text.startswith("Out of Memory"):
         hint = "give the engine more memory, or its query less to hold at a time"
     return kind(f"DuckDB: {text}", hint=hint)
