@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from lakemill.catalog import Catalog, Commit, TableInfo
 from lakemill.core.records import TableRef
-from lakemill.engines.frames import Frame
+from lakemill.engines.frames import Frame, FrameEngine
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-    from lakemill.catalog import Commit, TableInfo
-    from lakemill.workspace.workspace import Workspace
 
 
 class Table:
@@ -22,15 +20,18 @@ class Table:
 
     Parameters
     ----------
-    workspace
-        The workspace that holds the catalog and the frame engine.
     name
         ``catalog.schema.table``; the table need not exist before it is written.
+    catalog
+        Where the name is known.
+    frames
+        Gives the engine, which opens when rows are first touched.
     """
 
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self._workspace = workspace
+    def __init__(self, name: str, *, catalog: Catalog, frames: Callable[[], FrameEngine]) -> None:
         self.name = name
+        self._catalog = catalog
+        self._frames = frames
 
     def __repr__(self) -> str:
         """Show the name."""
@@ -39,20 +40,20 @@ class Table:
     @property
     def ref(self) -> TableRef:
         """The table at its newest version."""
-        return self._workspace.catalog.ref(self.name)
+        return self._catalog.ref(self.name)
 
     @property
     def info(self) -> TableInfo:
         """Comment, tags, keys, owner."""
-        return self._workspace.catalog.info(self.name)
+        return self._catalog.info(self.name)
 
     def exists(self) -> bool:
         """Return whether the table is there."""
-        return self._workspace.catalog.exists(self.name)
+        return self._catalog.exists(self.name)
 
     def history(self) -> tuple[Commit, ...]:
         """Return the commits, newest first."""
-        return self._workspace.catalog.history(self.name)
+        return self._catalog.history(self.name)
 
     def scan(self, *, version: int | None = None, at: datetime | None = None) -> Frame:
         """Return the engine's own lazy frame over one version, and note the read in the lineage.
@@ -62,9 +63,9 @@ class Table:
         NotFoundError
             If there is no such table or version.
         """
-        ref = self._workspace.catalog.ref(self.name, version=version, at=at)
-        self._workspace.catalog.record_read(ref)
-        return self._workspace.frames.scan(ref)
+        ref = self._catalog.ref(self.name, version=version, at=at)
+        self._catalog.record_read(ref)
+        return self._frames().scan(ref)
 
     def write(
         self,
@@ -78,14 +79,14 @@ class Table:
 
         Modes and errors as in `Catalog.write`.
         """
-        workspace = self._workspace
-        if hasattr(data, "__arrow_c_stream__") and not workspace.frames.is_frame(data):
-            return workspace.catalog.write(self.name, data, mode=mode, keys=keys, evolve=evolve)
-        return workspace.frames.write(data, workspace.catalog, name=self.name, mode=mode, keys=keys, evolve=evolve)
+        engine = self._frames()
+        if hasattr(data, "__arrow_c_stream__") and not engine.is_frame(data):
+            return self._catalog.write(self.name, data, mode=mode, keys=keys, evolve=evolve)
+        return engine.write(data, self._catalog, name=self.name, mode=mode, keys=keys, evolve=evolve)
 
     def to_arrow(self) -> pa.Table:
         """Read the whole table into memory as Arrow."""
-        return self._workspace.frames.to_arrow(self.scan()).read_all()
+        return self._frames().to_arrow(self.scan()).read_all()
 
     def to_pandas(self) -> pd.DataFrame:
         """Read the whole table into memory as pandas."""

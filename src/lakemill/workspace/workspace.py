@@ -99,7 +99,7 @@ class Workspace:
 
     def table(self, name: str) -> Table:
         """Return a table by its three-level name; it need not exist yet."""
-        return Table(self, name)
+        return Table(name, catalog=self.catalog, frames=lambda: self.frames)
 
     def sql(self, query: str, **frames: Frame | str) -> Frame:
         """Run a SELECT over tables and frames in the SQL of the frame engine.
