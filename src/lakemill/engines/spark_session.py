@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.find_spark_home import _find_spark_home
@@ -118,7 +119,7 @@ class SparkCluster(IdleStop):
                 session: SparkSession = builder.getOrCreate()
         except Exception as error:
             _end_jvm()
-            reason = _last_lines(folder / "spark.log") or str(error)
+            reason = _last_errors(folder / "spark.log") or type(error).__name__  # its text may lie in the dead JVM
             shutil.rmtree(folder, ignore_errors=True)
             raise EngineError(
                 f"Spark does not start at {self.spec.address or 'this machine'}: {reason}",
@@ -239,7 +240,7 @@ def _spark_home(folder: Path) -> Path:
 
 
 def _java_home(folder: Path) -> Path:
-    """Return a home whose `java` keeps what the JVM prints in a file, where `_last_lines` finds it."""
+    """Return a home whose `java` keeps what the JVM prints in a file, where `_last_errors` finds it."""
     java = folder / "java" / "bin" / "java"
     java.parent.mkdir(parents=True)
     log = shlex.quote(str(folder / "spark.log"))
@@ -312,11 +313,13 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _end_jvm() -> None:
     """End the JVM, which outlives its session, so that its memory is free and the next one is configured anew."""
-    gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None  # noqa: SLF001
+    gateway = SparkContext._gateway  # noqa: SLF001
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None  # noqa: SLF001
     if gateway is None or gateway.proc is None:
         return
-    gateway.shutdown()
-    gateway.proc.stdin.close()
+    with suppress(Py4JError, OSError):  # it may be gone
+        gateway.shutdown()
+        gateway.proc.stdin.close()
     try:
         gateway.proc.wait(EXIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -324,8 +327,9 @@ def _end_jvm() -> None:
         gateway.proc.wait()
 
 
-def _last_lines(log: Path) -> str:
+def _last_errors(log: Path) -> str:
+    """Return what the JVM last complained of."""
     with suppress(OSError):
-        lines = [line for line in log.read_text(errors="replace").splitlines() if "Exception" in line or "rror" in line]
-        return "; ".join(lines[-3:])
+        lines = log.read_text(errors="replace").splitlines()
+        return "; ".join([line for line in lines if "error" in line.lower() or "Exception" in line][-3:])
     return ""
