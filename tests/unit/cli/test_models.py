@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 from typer.testing import CliRunner
@@ -40,7 +41,7 @@ def register(folder: Path, *, value: float, opponent: float) -> None:
             name="main.shop.demand",
             code=code,
             artifacts={"file": str(code)},
-            signature=infer_signature([1], [1]),
+            signature=infer_signature(pd.DataFrame({"x": [1.0]}), pd.DataFrame({"y": [1.0]})),
             pip_requirements=["pandas"],
             tags={EVALUATION: to_json(figure(value, "new"))},
         )

@@ -93,3 +93,18 @@ def wait_for(condition, seconds: float = 20):
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def test_a_breach_is_told_of_its_own_item_however_short_it_was():
+    """The peak is reported with the next item, so that no breach slips through between two looks."""
+
+    def burst(items, attempt):
+        for name, megabytes in items:
+            attempt.at(name)
+            bytearray(b"\1" * (megabytes * 2**20))
+
+    with Worker(Limits(memory_bytes=300 * 2**20)) as worker:
+        loss = worker.call(call(burst, [("a", 1), ("b", 400), ("c", 1)])).loss
+        assert (loss.kind, loss.item) == ("memory", "b")
+        last = worker.call(call(burst, [("a", 1), ("b", 1), ("c", 400)])).loss
+        assert (last.kind, last.item) == ("memory", "c")

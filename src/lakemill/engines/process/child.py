@@ -14,7 +14,7 @@ import cloudpickle
 
 from lakemill.engines.process.attempt import Attempt, Failure
 from lakemill.engines.process.life import die_with, peak_bytes, reset_peak
-from lakemill.engines.process.worker import Reply, thaw
+from lakemill.engines.process.worker import At, Reply, thaw
 
 MAX_MESSAGE: Final = 2_000
 MAX_TRACEBACK: Final = 50_000
@@ -30,7 +30,8 @@ def main() -> None:
             function, payload, losses = connection.recv()
         except (EOFError, ConnectionError):
             return
-        connection.send(_answer(function, payload, Attempt(losses, connection.send)))
+        attempt = Attempt(losses, lambda item: connection.send(At(item=item, peak_bytes=peak_bytes())))
+        connection.send(_answer(function, payload, attempt))
 
 
 def _answer(function: bytes, payload: bytes, attempt: Attempt) -> Reply:

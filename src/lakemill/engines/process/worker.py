@@ -72,6 +72,14 @@ class Reply:
     peak_bytes: int = 0
 
 
+@record
+class At:
+    """What a child says as it begins an item: its name, and the peak of memory up to then."""
+
+    item: str
+    peak_bytes: int
+
+
 def freeze(value: Any) -> bytes:
     """Pickle a value or function by value, with the import path of this process."""
     return pickle.dumps((sys.path, cloudpickle.dumps(value)))
@@ -175,26 +183,37 @@ class Worker:
         while True:
             if connection.poll(CHECK_SECONDS):
                 try:
-                    message = connection.recv()
+                    message: Reply | At = connection.recv()
                 except (EOFError, ConnectionError):
                     return self._lost(item)
+                if loss := self._too_large(item, message.peak_bytes):
+                    return self._ended(loss)
                 if isinstance(message, Reply):
                     return message
-                item, since = message, time.monotonic()
+                item, since = message.item, time.monotonic()
+                if connection.poll():  # only the last item told of is in hand
+                    continue
             if (now := time.monotonic()) >= check:
                 check = now + CHECK_SECONDS
-                if loss := self._breach(item, now - since):
-                    self.close()
-                    return Reply(loss=loss)
+                if loss := self._too_long(item, now - since) or self._too_large(item, self._resident_bytes()):
+                    return self._ended(loss)
 
-    def _breach(self, item: str, seconds: float) -> Loss | None:
-        limits = self.limits
-        if item and limits.item_seconds is not None and seconds > limits.item_seconds:
-            return Loss(kind="timeout", item=item, message=f"no result after {limits.item_seconds:g} s")
-        if limits.memory_bytes is not None and (used := self._resident_bytes()) > limits.memory_bytes:
-            text = f"used {used / 2**20:,.0f} MiB, allowed {limits.memory_bytes / 2**20:,.0f} MiB"
-            return Loss(kind="memory", item=item, message=text)
-        return None
+    def _ended(self, loss: Loss) -> Reply:
+        self.close()
+        return Reply(loss=loss)
+
+    def _too_long(self, item: str, seconds: float) -> Loss | None:
+        limit = self.limits.item_seconds
+        if not item or limit is None or seconds <= limit:
+            return None
+        return Loss(kind="timeout", item=item, message=f"no result after {limit:g} s")
+
+    def _too_large(self, item: str, used: int) -> Loss | None:
+        limit = self.limits.memory_bytes
+        if limit is None or used <= limit:
+            return None
+        text = f"used {used / 2**20:,.0f} MiB, allowed {limit / 2**20:,.0f} MiB"
+        return Loss(kind="memory", item=item, message=text)
 
     def _resident_bytes(self) -> int:
         assert self._process is not None
