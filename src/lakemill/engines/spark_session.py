@@ -85,6 +85,11 @@ class SparkCluster(IdleStop):
             assert self._session is not None
             return self._session
 
+    @property
+    def shared_folder(self) -> Path | None:
+        """Scratch space that driver and executors both see; None if the cluster was not started here."""
+        return None if self.spec.address else self._folder
+
     def stop_unless_used(self) -> None:
         """Stop the cluster, unless another engine of this process is at work on it."""
         with self._lock:
@@ -135,7 +140,6 @@ class SparkCluster(IdleStop):
             "spark.app.name": "lakemill",
             "spark.master": _master(spec),
             "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
-            "spark.local.dir": str(folder),
             **SESSION,
             **memory,
         }
@@ -143,7 +147,7 @@ class SparkCluster(IdleStop):
             return own
         if memory and not spec.num_workers:
             own["spark.driver.memory"] = memory["spark.executor.memory"]
-        return {**STARTED_HERE, **own}
+        return {**STARTED_HERE, **own, "spark.local.dir": str(folder)}
 
     def _stop(self) -> None:
         session, self._session = self._session, None
@@ -218,13 +222,10 @@ def _mib(size_bytes: int | None) -> str:
 
 def _variables(folder: Path, *, here: bool) -> dict[str, str]:
     """Return the environment of the JVM and of the processes that it starts."""
-    variables = {
-        "JAVA_HOME": str(_java_home(folder)),
-        "SPARK_HOME": str(_spark_home(folder)),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }
-    return {**variables, "SPARK_LOCAL_IP": "127.0.0.1"} if here else variables
+    variables = {"JAVA_HOME": str(_java_home(folder)), "SPARK_HOME": str(_spark_home(folder))}
+    if here:
+        return {**variables, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    return {**variables, "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
 
 
 def _spark_home(folder: Path) -> Path:

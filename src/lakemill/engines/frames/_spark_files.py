@@ -1,4 +1,4 @@
-"""Files that Spark writes into a table's folder, unseen until a commit names them."""
+"""Files that Spark's executors write and the driver reads: rows on their way to a table, or to Arrow."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from lakemill.core.errors import ConfigError, ConflictError, DuplicateKeyError, 
 
 
 class StagedFiles:
-    """The Parquet files of one write.
+    """The Parquet files of one frame.
 
     Parameters
     ----------
-    table_folder
-        The folder of the table; the files lie in a folder of their own below it.
+    folder
+        What driver and executors both see; the files lie in a new folder below it.
     """
 
-    def __init__(self, table_folder: str) -> None:
+    def __init__(self, folder: str) -> None:
         self.name = f"spark-{uuid.uuid4()}"
-        self.uri = uri_of(f"{table_folder}/{self.name}")
-        self._filesystem, root = FileSystem.from_uri(table_folder)
+        self._uri = uri_of(f"{folder}/{self.name}")
+        self._filesystem, root = FileSystem.from_uri(folder)
         self._path = f"{root}/{self.name}"
+
+    def write(self, frame: Any) -> None:
+        """Let Spark write a frame; after an error nothing is left."""
+        try:
+            frame.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(self._uri)
+        except BaseException:
+            self.discard()
+            raise
 
     def all(self) -> tuple[DataFile, ...]:
         """Return the files that hold rows."""
@@ -37,8 +45,10 @@ class StagedFiles:
         return tuple(file for file in found if file.num_rows)
 
     def reader(self, schema: pa.Schema) -> pa.RecordBatchReader:
-        """Stream the rows."""
+        """Stream the rows, in the order of the frame."""
         paths = [info.path for info in self._listed()]
+        if not paths:
+            return pa.RecordBatchReader.from_batches(schema, [])
         return ds.dataset(paths, schema=schema, filesystem=self._filesystem, format="parquet").scanner().to_reader()
 
     def discard(self) -> None:
@@ -48,7 +58,7 @@ class StagedFiles:
 
     def _listed(self) -> list[FileInfo]:
         found = self._filesystem.get_file_info(FileSelector(self._path))
-        return [info for info in found if info.extension == "parquet"]
+        return sorted((info for info in found if info.extension == "parquet"), key=lambda info: str(info.path))
 
     def _file(self, info: FileInfo) -> DataFile:
         with self._filesystem.open_input_file(info.path) as source:
@@ -57,17 +67,24 @@ class StagedFiles:
 
 
 @contextmanager
-def staged(frame: Any, table_folder: str) -> Iterator[StagedFiles]:
-    """Let Spark write a frame below a table's folder; delete the files if the job, or what follows, fails.
+def spooled(frame: Any, folder: str) -> Iterator[StagedFiles]:
+    """Let Spark write a frame to files that last as long as they are read."""
+    files = StagedFiles(folder)
+    files.write(frame)
+    try:
+        yield files
+    finally:
+        files.discard()
 
-    They stay after an error that may have come once they were committed.
+
+@contextmanager
+def staged(frame: Any, table_folder: str) -> Iterator[StagedFiles]:
+    """Let Spark write a frame to files that a commit is to name; delete them if it is refused.
+
+    They stay after an error that may have come once the commit was made.
     """
     files = StagedFiles(table_folder)
-    try:
-        frame.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(files.uri)
-    except BaseException:
-        files.discard()
-        raise
+    files.write(frame)
     try:
         yield files
     except (SchemaError, DuplicateKeyError, ConfigError, ConflictError):

@@ -26,7 +26,7 @@ from lakemill.engines.frames._aggregates import check_aggregates, expression
 from lakemill.engines.frames._arrow import stream_of, table_of
 from lakemill.engines.frames._asof import check_asof, check_columns
 from lakemill.engines.frames._delta import data_files, open_table
-from lakemill.engines.frames._spark_files import staged, uri_of
+from lakemill.engines.frames._spark_files import spooled, staged, uri_of
 from lakemill.engines.frames._spark_worker import grouping, mapping, packed, told, unpacked
 from lakemill.engines.frames.base import Aggregate, AsOf, Frame, FrameEngine
 from lakemill.engines.process import freeze
@@ -83,8 +83,12 @@ class SparkFrames(FrameEngine):
         return self.native.createDataFrame(table if len(table) else [], _spark_schema(table.schema))
 
     def to_arrow(self, frame: Frame) -> pa.RecordBatchReader:
-        """Stream a frame to the driver, partition by partition."""
-        return stream_of(self._batches(frame), self.schema(frame))
+        """Stream a frame to the driver.
+
+        A cluster that was started here hands it over in files, another one partition by partition.
+        """
+        schema = self.schema(frame)
+        return stream_of(self._batches(frame, schema), schema)
 
     def schema(self, frame: Frame) -> pa.Schema:
         """Return the columns of a frame."""
@@ -181,16 +185,16 @@ class SparkFrames(FrameEngine):
         Executors write Parquet files into the table's folder, one commit makes them part of it.
         """
         target = _target(self.schema(frame), catalog, name=name, mode=mode, keys=keys, evolve=evolve)
-        with self._cluster.use(), _explained(), staged(_cast(frame, target), location(catalog.root, name)) as files:
+        rows, folder = _cast(frame, target), location(catalog.root, name)
+        with self._cluster.use(), _explained():
             if mode == "merge":
-                try:
+                with spooled(rows, folder) as files:
                     return catalog.write(name, files.reader(target), mode=mode, keys=keys, evolve=evolve)
-                finally:
-                    files.discard()
-            if not catalog.exists(name):
-                with suppress(AlreadyExistsError):
-                    catalog.create_table(name, target)
-            return catalog.commit_files(name, files.all(), target, mode=mode, evolve=evolve)
+            with staged(rows, folder) as files:
+                if not catalog.exists(name):
+                    with suppress(AlreadyExistsError):
+                        catalog.create_table(name, target)
+                return catalog.commit_files(name, files.all(), target, mode=mode, evolve=evolve)
 
     def is_frame(self, value: Any) -> bool:
         """Return whether a value is a Spark DataFrame."""
@@ -200,11 +204,15 @@ class SparkFrames(FrameEngine):
         """Stop the cluster if it was started here and no other engine is at work on it."""
         self._cluster.stop_unless_used()
 
-    def _batches(self, frame: Frame) -> Iterator[pa.RecordBatch]:
+    def _batches(self, frame: Frame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._cluster.use(), _explained():
-            values = frame.mapInArrow(packed, "batch binary")
-            for row in values.toLocalIterator(prefetchPartitions=True):
-                yield from unpacked(row[0])
+            folder = self._cluster.shared_folder
+            if folder is not None:
+                with spooled(frame, str(folder)) as files:
+                    yield from files.reader(schema)
+            else:
+                for row in frame.mapInArrow(packed, "batch binary").toLocalIterator(prefetchPartitions=True):
+                    yield from unpacked(row[0])
 
 
 def _target(
