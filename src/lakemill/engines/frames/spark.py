@@ -33,6 +33,8 @@ from lakemill.engines.process import freeze
 from lakemill.engines.spark_session import spark_cluster
 
 _GLOB = re.compile(r"([\[\]{}*?\\])")
+_GONE = re.compile("Connection refused|Answer from Java side is empty|SparkContext was shut down")
+_GONE_HINT = "make the frame again: it was closed, idle for long, or needs a larger memory_bytes_per_worker"
 _SPINE, _FEATURE, _TIME, _TIE, _LATEST = "__spine", "__feature", "__time", "__tie", "__latest"
 
 
@@ -92,7 +94,8 @@ class SparkFrames(FrameEngine):
 
     def schema(self, frame: Frame) -> pa.Schema:
         """Return the columns of a frame."""
-        return table_schema(to_arrow_schema(frame.schema, timezone="UTC"))
+        with _explained():
+            return table_schema(to_arrow_schema(frame.schema, timezone="UTC"))
 
     def sql(self, query: str, frames: Mapping[str, Frame]) -> Frame:
         """Run a SELECT over the named frames.
@@ -295,5 +298,7 @@ def _explanation(error: Exception, hint: str) -> LakemillError:
     text = str(error).strip()
     if isinstance(error, (AnalysisException, ParseException)):
         return SchemaError(f"Spark: {text.splitlines()[0]}", hint=hint)
+    if _GONE.search(text):
+        return EngineError("the Spark session of this frame has ended", hint=_GONE_HINT)
     causes = re.findall("^Caused by: (.*)", text, flags=re.MULTILINE)
     return told(text) or EngineError(f"Spark: {[*text.splitlines()[:1], *causes][-1]}", hint=hint)
