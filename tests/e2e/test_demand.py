@@ -43,11 +43,12 @@ def project_of(tmp_path_factory: pytest.TempPathFactory, required: set[str]):
     """Return the folder of a project whose job has run on an engine, run once each."""
     folders: dict[str, Path] = {}
 
-    def run(kind: str) -> Path:
-        if kind not in folders:
-            folders[kind] = project(tmp_path_factory.mktemp(kind) / "demand")
-            lakemill("run", "demand", "--engine", kind, cwd=folders[kind])
-        return folders[kind]
+    def run(kind: str, purpose: str = "shared") -> Path:
+        key = f"{kind}-{purpose}"
+        if key not in folders:
+            folders[key] = project(tmp_path_factory.mktemp(key) / "demand")
+            lakemill("run", "demand", "--engine", kind, cwd=folders[key])
+        return folders[key]
 
     return run
 
@@ -137,7 +138,7 @@ def test_engines_give_the_same_forecasts(project_of, kind, required):
 
 def test_running_again_is_safe(project_of):
     """The second run makes a second version, which is no better and is not promoted."""
-    folder = project_of("local")
+    folder = project_of("local", "again")
     before = rows(folder, "forecast", "product", "day")
     lakemill("run", "demand", cwd=folder)
     pd.testing.assert_frame_equal(rows(folder, "forecast", "product", "day"), before, check_exact=True)

@@ -59,17 +59,17 @@ IDLE = """
     from lakemill.core.records import ClusterSpec
     from lakemill.engines.spark_session import spark_cluster
 
-    cluster = spark_cluster(ClusterSpec(kind="spark", cpus_per_worker=1, autotermination_minutes=6 / 60))
+    cluster = spark_cluster(ClusterSpec(kind="spark", cpus_per_worker=1, autotermination_minutes=20 / 60))
     session = cluster.session
     total = session.range(10).selectExpr("sum(id)").first()[0]
     home = session.sparkContext._jvm.System.getProperty("java.home")
     cluster.session
-    time.sleep(4)
+    time.sleep(12)
     session.range(10).count()  # work that the cluster is not told of
-    time.sleep(4)
+    time.sleep(12)
     after_work = cluster.running
     started = time.monotonic()
-    while cluster.running and time.monotonic() - started < 60:
+    while cluster.running and time.monotonic() - started < 90:
         time.sleep(0.1)
     time.sleep(1)
     processes = [process.name() for process in psutil.Process().children(recursive=True)]
