@@ -9,8 +9,8 @@ from lakemill.catalog import Catalog
 from lakemill.core.records import Context
 from lakemill.engines.frames import FRAME_ENGINES, Aggregate, AsOf
 from lakemill.metadata import Database
-from lakemill.testing.asof import random_asof
 from lakemill.testing.frames import FrameEngineContract
+from lakemill.testing.oracles import random_asof
 
 TOTALS = "t.count_name, t.min_at, t.max_price, t.min_price"
 

@@ -6,9 +6,8 @@ import datetime as dt
 import decimal
 import math
 import random
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -18,9 +17,16 @@ from lakemill.catalog import Catalog
 from lakemill.catalog.types import table_schema
 from lakemill.core.errors import DuplicateKeyError, LakemillError, SchemaError, TaskError
 from lakemill.engines.frames import Aggregate, AsOf, Frame, FrameEngine
-from lakemill.testing.asof import FEATURES, SPINE, asof_by_hand, or_none, random_asof
-
-Row = dict[str, Any]
+from lakemill.testing.oracles import (
+    FEATURES,
+    SPINE,
+    Row,
+    aggregates_by_hand,
+    asof_by_hand,
+    or_none,
+    ordered,
+    random_asof,
+)
 
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 EVERY_TYPE = pa.schema({
@@ -65,11 +71,6 @@ EMPTY_VALUES = {"id": 2, "text": "", "list": [], "map": [], "day": dt.date(9999,
 def rows_of(engine: FrameEngine, frame: Frame) -> list[Row]:
     """Return the rows of a frame in an order that depends on nothing but their values."""
     return ordered(engine.to_arrow(frame).read_all().to_pylist())
-
-
-def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Sort rows by their values; columns keep their order."""
-    return sorted(rows, key=lambda row: repr(sorted(row.items())))
 
 
 def _on(**changes: Any) -> AsOf:
@@ -245,7 +246,7 @@ class FrameEngineContract:
             groups[row["k"]].append(row["x"])
         assert found.keys() == groups.keys()
         for key, values in groups.items():
-            _assert_close(found[key], {"k": key, "rows": len(values), **_aggregates_by_hand(values)})
+            _assert_close(found[key], {"k": key, "rows": len(values), **aggregates_by_hand(values)})
 
     def test_types_of_aggregates(self, engine: FrameEngine) -> None:
         """Integers sum to int64, decimals stay exact, averages are double; no keys give one row."""
@@ -388,20 +389,6 @@ class FrameEngineContract:
 
 def _writer(engine: FrameEngine, catalog: Catalog, name: str) -> Callable[..., Any]:
     return lambda table, **how: engine.write(engine.from_arrow(table), catalog, name=name, **how)
-
-
-def _aggregates_by_hand(values: Sequence[float | None]) -> Row:
-    known = [value for value in values if value is not None]
-    several = len(known) > 1
-    return {
-        "sum": math.fsum(known) if known else None,
-        "avg": statistics.fmean(known) if known else None,
-        "count": len(known),
-        "min": min(known, default=None),
-        "max": max(known, default=None),
-        "stddev": statistics.stdev(known) if several else None,
-        "var": statistics.variance(known) if several else None,
-    }
 
 
 def _assert_close(found: Row, expected: Row) -> None:

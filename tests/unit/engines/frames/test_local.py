@@ -18,8 +18,8 @@ from lakemill.core.errors import EngineError, SchemaError, StorageError, TaskErr
 from lakemill.core.records import ClusterSpec, TableRef
 from lakemill.engines.frames import AsOf
 from lakemill.engines.frames.local import LocalFrames
-from lakemill.testing.asof import asof_by_hand, random_asof
-from lakemill.testing.frames import ordered, rows_of
+from lakemill.testing.frames import rows_of
+from lakemill.testing.oracles import asof_by_hand, ordered, random_asof
 
 TWICE = pa.schema({"x": pa.int64()})
 table_of_the_module = pd.DataFrame({"x": [666]})

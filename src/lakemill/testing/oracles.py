@@ -1,9 +1,11 @@
-"""As-of joins by hand: the oracle of every frame engine, and inputs that collide in every way."""
+"""What frame engines must give, worked out by hand, and inputs that collide in every way."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +20,11 @@ FEATURES = pa.schema({
     "store": pa.string(), "article": pa.int64(), "since": pa.timestamp("us", tz="UTC"),
     "made": pa.int64(), "price": pa.float64(), "name": pa.string(),
 })  # fmt: skip
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Sort rows by their values; columns keep their order."""
+    return sorted(rows, key=lambda row: repr(sorted(row.items())))
 
 
 def asof_by_hand(spine: Sequence[Row], features: Sequence[Row], on: AsOf) -> list[Row]:
@@ -87,3 +94,18 @@ def _instant(draw: random.Random) -> dt.datetime:
 def _one_null_a_tie(features: Sequence[Row]) -> list[Row]:
     """Keep one row without `made` per instant, so that every tie has one greatest row."""
     return list({(f["store"], f["article"], f["since"], f["made"]): f for f in features}.values())
+
+
+def aggregates_by_hand(values: Sequence[float | None]) -> Row:
+    """Aggregate the values that are there; deviations are those of a sample."""
+    known = [value for value in values if value is not None]
+    several = len(known) > 1
+    return {
+        "sum": math.fsum(known) if known else None,
+        "avg": statistics.fmean(known) if known else None,
+        "count": len(known),
+        "min": min(known, default=None),
+        "max": max(known, default=None),
+        "stddev": statistics.stdev(known) if several else None,
+        "var": statistics.variance(known) if several else None,
+    }
