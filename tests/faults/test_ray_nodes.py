@@ -21,15 +21,19 @@ folder, each = sys.argv[1], Resources(cpus=1)
 
 def slow(number, attempt):
     open(f"{folder}/{number}-{os.getpid()}-{time.time_ns()}", "w").close()
-    time.sleep(0.4)
+    while number >= 4 and not os.path.exists(f"{folder}.killed"):
+        time.sleep(0.05)
     return number * number
 
 engine = TASK_ENGINES.build({"kind": "ray", "spec": ClusterSpec(kind="ray", num_workers=2, cpus_per_worker=1)})
 slots = engine.slots(each)
 outcomes = engine.map_tasks(slow, [Task(key=str(n), payload=n) for n in range(20)], each=each)
 found = [next(outcomes) for _ in range(4)]
+while len(os.listdir(folder)) < 4 + slots:  # each node has a task in hand, which waits for the kill
+    time.sleep(0.05)
 nodes = engine._cluster._nodes
 nodes.remove_node(next(iter(nodes.worker_nodes)), allow_graceful=False)  # SIGKILL to all that runs on it
+open(f"{folder}.killed", "w").close()
 found += list(outcomes)
 engine.close()
 print(json.dumps({"slots": slots, "values": {o.key: o.value for o in found}, "outcomes": len(found)}))

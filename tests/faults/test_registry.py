@@ -88,8 +88,9 @@ def test_a_process_killed_while_it_registers_leaves_whole_versions_only(tmp_path
     assert [version.version for version in versions] == list(range(len(versions), 0, -1))
     for version in versions[:3]:
         assert registry.load(version.uri).predict(pd.DataFrame({"x": [3.0]})).tolist() == [6.0]
-    champion = registry.get(f"{NAME}@champion").version if registry.history(NAME, "champion") else None
-    assert champion in {None, *(move.after for move in registry.history(NAME, "champion")[:2])}
+    moves = [move.after for move in registry.history(NAME, "champion")]
+    held = _rows(tmp_path, "select version from registered_model_aliases")
+    assert held in [[(number,)] for number in moves[:2]] or (held == [] and len(moves) <= 1)  # told before it is done
 
 
 def _told(act) -> str:
