@@ -76,12 +76,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def cpu_seconds() -> float:
-    """Return the processor seconds of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
 class Peak:
     """Samples the proportional set size of a process and of its descendants while it is open.
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import psutil
 
 from lakemill.core.errors import EngineError
 from lakemill.core.records import ClusterSpec, Resources
-from lakemill.engines.process import Worker, freeze
+from lakemill.engines.idle import IdleStop
+from lakemill.engines.process import Limits, Worker, freeze
 from lakemill.engines.tasks.base import Outcome, Task, TaskEngine, TaskFunction, in_flight, limits_of, supervise
 
 
@@ -27,6 +30,7 @@ class LocalTasks(TaskEngine):
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self.spec = spec or ClusterSpec()
+        self._crews = _Crews(self.spec.autotermination_minutes)
 
     def slots(self, each: Resources) -> int:
         """Return how many tasks of that size run at once.
@@ -57,29 +61,70 @@ class LocalTasks(TaskEngine):
         max_in_flight: int | None = None,
     ) -> Iterator[Outcome]:
         """Run the tasks; see `TaskEngine.map_tasks`."""
-        slots = self.slots(each)
-        crew = _Crew(slots, freeze(fn), each, item_seconds)
-        try:
-            yield from in_flight(crew.submit, tasks, most=max_in_flight or 2 * slots)
-        finally:
-            crew.close()
+        slots, function = self.slots(each), freeze(fn)
+        with self._crews.hired(slots, limits_of(each, item_seconds)) as crew:
+            yield from in_flight(partial(crew.submit, function), tasks, most=max_in_flight or 2 * slots)
 
     def close(self) -> None:
-        """Do nothing: child processes live only as long as `map_tasks`."""
+        """End the child processes that wait for the next call."""
+        self._crews.stop()
+
+
+class _Crews(IdleStop):
+    """Keeps the crew of the last call for the next one, until it has been idle for long."""
+
+    def __init__(self, idle_minutes: float) -> None:
+        super().__init__(idle_minutes)
+        self._kept: _Crew | None = None
+
+    @contextmanager
+    def hired(self, slots: int, limits: Limits) -> Iterator[_Crew]:
+        """Give a crew that nobody else has; one whose work was broken off is not used again."""
+        with self.use():
+            crew = self._take(slots, limits)
+            try:
+                yield crew
+            except BaseException:
+                crew.close()
+                raise
+            self._keep(crew)
+
+    def _take(self, slots: int, limits: Limits) -> _Crew:
+        with self._lock:
+            crew, self._kept = self._kept, None
+        if crew is not None and (crew.slots, crew.limits) == (slots, limits):
+            return crew
+        if crew is not None:
+            crew.close()
+        return _Crew(slots, limits)
+
+    def _keep(self, crew: _Crew) -> None:
+        with self._lock:
+            other, self._kept = self._kept, crew
+        if other is not None:
+            other.close()
+
+    def _start(self) -> None:
+        """Do nothing: the first call hires."""
+
+    def _stop(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 class _Crew:
     """Threads with one worker each."""
 
-    def __init__(self, slots: int, function: bytes, each: Resources, item_seconds: float | None) -> None:
-        self._function = function
-        self._limits = limits_of(each, item_seconds)
+    def __init__(self, slots: int, limits: Limits) -> None:
+        self.slots = slots
+        self.limits = limits
         self._own = threading.local()
         self._workers: list[Worker] = []
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="lakemill-task", initializer=self._join)
 
-    def submit(self, task: Task) -> Future[Outcome]:
-        return self._threads.submit(self._run, task)
+    def submit(self, function: bytes, task: Task) -> Future[Outcome]:
+        return self._threads.submit(self._run, function, task)
 
     def close(self) -> None:
         """End every child, also in the middle of a task nobody waits for any more."""
@@ -90,8 +135,8 @@ class _Crew:
             worker.close()
 
     def _join(self) -> None:
-        self._own.worker = Worker(self._limits)
+        self._own.worker = Worker(self.limits)
         self._workers.append(self._own.worker)
 
-    def _run(self, task: Task) -> Outcome:
-        return supervise(self._own.worker, self._function, task)
+    def _run(self, function: bytes, task: Task) -> Outcome:
+        return supervise(self._own.worker, function, task)

@@ -88,6 +88,4 @@ def _is_column(value: Any) -> bool:
 
 
 def _array(value: Any, kind: pa.DataType, length: int) -> pa.Array:
-    if _is_column(value):
-        return pa.array(value, type=kind)
-    return pa.repeat(pa.scalar(value, type=kind), length)
+    return pa.array(value if _is_column(value) else [value] * length, type=kind)
