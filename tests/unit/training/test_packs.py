@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lakemill.core.errors import SchemaError
 from lakemill.engines.frames import FRAME_ENGINES
-from lakemill.training.many.packs import MAX_GROUPS, PACK, Part, Size, by_pack, packs_for, write_packs
+from lakemill.training.many.packs import MAX_GROUPS, Part, Size, packs_for, write_packs
 from lakemill.training.many.staging import Staging
 
 
@@ -30,7 +30,7 @@ def skewed(groups: int) -> pa.Table:
 
 
 def cut(frames, root: Path, table: pa.Table, *, slots: int = 2, **more: pa.Table):
-    parts = {name: Part(frame=frames.from_arrow(data), order="t") for name, data in {"rows": table, **more}.items()}
+    parts = {name: Part(frame=frames.from_arrow(data), order=("t",)) for name, data in {"rows": table, **more}.items()}
     staging = Staging(root)
     packs = write_packs(frames, staging, parts=parts, by=("k",), cost="count(*)", slots=slots)
     return packs, {number: pq.read_table(staging.pack_file("rows", number)).to_pandas() for number in packs.numbers}
@@ -109,17 +109,33 @@ def test_packs_stay_small_however_many_groups_there_are():
     assert 1_000_000 / many <= MAX_GROUPS
 
 
-def test_a_stream_is_cut_where_the_pack_changes_also_across_batches():
-    packs, batches = [0, 0, 0, 1, 1, 4], [2, 3, 0, 1]
-    rows = pa.table({"k": list("aabbcd"), PACK: packs})
-    ends = np.cumsum([0, *batches])
-    pieces = [rows.slice(a, b - a).combine_chunks() for a, b in pairwise(ends)]
-    stream = pa.RecordBatchReader.from_batches(
-        rows.schema,
-        [pa.RecordBatch.from_arrays([c.combine_chunks() for c in p.columns], schema=p.schema) for p in pieces],
+def test_the_order_in_which_rows_come_makes_no_difference(frames, tmp_path):
+    """Also where keys and times tie, and whatever types the other columns have."""
+    generator = np.random.default_rng(5)
+    k, n = generator.integers(0, 20, 3000), 3000
+    table = pa.table(
+        {
+            "k": k,
+            "t": generator.integers(0, 5, n),
+            "x": generator.normal(size=n),
+            "text": generator.choice(["a", "b", None], n).tolist(),
+            "day": pa.array(generator.integers(0, 9, n), pa.int32()).cast(pa.date32()),
+            "price": pa.array(generator.integers(0, 9, n)).cast(pa.decimal128(22, 2)),
+            "blob": pa.array(generator.choice([b"p", b"q"], n).tolist(), pa.binary()),
+            "sold": generator.choice([True, False], n),
+        }
     )
-    assert [(pack, table["k"].to_pylist()) for pack, table in by_pack(stream)] == [
-        (0, ["a", "a", "b"]),
-        (1, ["b", "c"]),
-        (4, ["d"]),
-    ]
+    _, first = cut(frames, tmp_path / "first", table)
+    _, second = cut(frames, tmp_path / "second", table.take(generator.permutation(n)))
+    assert first.keys() == second.keys()
+    for number, rows in first.items():
+        pd.testing.assert_frame_equal(second[number], rows)
+
+
+def test_a_killed_cut_leaves_nothing_to_the_next(frames, tmp_path):
+    left = tmp_path / "spill" / "rows" / "000000.arrows"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a record batch")
+    _, files = cut(frames, tmp_path, pa.table({"k": [1, 2], "t": [0, 0]}))
+    assert sorted(k for rows in files.values() for k in rows["k"]) == [1, 2]
+    assert not left.parent.exists()

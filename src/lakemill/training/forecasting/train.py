@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lakemill import features
 from lakemill.catalog import CommitKey
-from lakemill.core.errors import EngineError
+from lakemill.core.errors import ConfigError, EngineError
 from lakemill.core.events import Event
 from lakemill.core.records import Resources, to_json
 from lakemill.engines.frames import Frame
@@ -25,8 +25,9 @@ from lakemill.training.forecasting.global_model import NOT_FEATURES, GlobalFit, 
 from lakemill.training.forecasting.panel import Panel
 from lakemill.training.forecasting.pool import learn
 from lakemill.training.forecasting.series import MIX, Learnt, backtest, fit_series
+from lakemill.training.many.again import count
 from lakemill.training.many.groups import Phase
-from lakemill.training.many.packs import Packs, Part
+from lakemill.training.many.packs import Part
 from lakemill.training.many.session import Session
 from lakemill.training.many.staging import Staging
 from lakemill.training.many.train import Fitted, data_of
@@ -107,14 +108,15 @@ class Forecasts:
 
     def run(self) -> Learnt:
         """Fit the global model, backtest every series, learn from all, fit every series."""
+        self._check_base()
         everywhere = self._global_forecasts()
         parts = {
-            "rows": Part(frame=self.panel.series, order="position"),
-            "global": Part(frame=everywhere, order="origin, step"),
+            "rows": Part(frame=self.panel.series, order=("position",)),
+            "global": Part(frame=everywhere, order=("origin", "step")),
         }
-        packs = self.session.prepare(parts, cost=COST)
+        self.session.prepare(parts, cost=COST)
         self.session.run(self._phase("backtest", backtest, outputs={"backtests": BACKTESTS}))
-        learnt = self._learn(packs)
+        learnt = self._learn()
         fit = partial(fit_series, learnt=learnt, time=self.session.definition.time)
         outputs = {"models": MODELS, "accuracy": ACCURACY, "holdout": HOLDOUT}
         more = {"backtests": Staging.output("backtest", "backtests")}
@@ -129,10 +131,25 @@ class Forecasts:
             name=name, by=self.keys, parts=parts, fn=partial(fn, self.method, self.panel.grid), outputs=outputs
         )
 
-    def _learn(self, packs: Packs) -> Learnt:
-        prior, intervals = learn(
-            self.session.staging, self.method, packs=packs.numbers, keys=self.keys, groups=packs.groups
-        )
+    def _check_base(self) -> None:
+        """Refuse to carry groups over that were backtested, and so forecast, on other days."""
+        if self.session.subset is None:
+            return
+        kept = self.session.subset.others(self.session.table("backtests"))
+        rows = self.workspace.frames.to_arrow(self.workspace.sql("select distinct origin from b", b=kept)).read_all()
+        if set(rows["origin"].to_pylist()) - set(self.panel.grid.backtest):
+            raise ConfigError(
+                f"{self.session.subset.base.uri} was trained up to another day or with another horizon or other origins, "
+                "so that its groups would forecast other days than those of only=",
+                hint="train all groups: leave out only=",
+            )
+
+    def _learn(self) -> Learnt:
+        """Learn from the backtests of all series, those that are carried over from another version among them."""
+        sql, to_arrow = self.workspace.sql, self.workspace.frames.to_arrow
+        rows = sql(f"select * from b where training = '{self.session.id}'", b=self.session.table("backtests"))
+        groups = count(self.workspace, sql(f"select distinct {', '.join(self.keys)} from b", b=rows))
+        prior, intervals = learn(to_arrow(rows), self.method, keys=self.keys, groups=groups)
         return Learnt(prior=prior, intervals=intervals, days=tuple(self.panel.future_days()))
 
     def _global_forecasts(self) -> Frame:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from math import ceil
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakemill.catalog.schemas import quoted
-from lakemill.core.errors import SchemaError
+from lakemill.core.errors import SchemaError, nearest
 from lakemill.core.records import record, to_json
 from lakemill.engines.frames import Frame, FrameEngine
+from lakemill.training.many.spill import PACK, Spill
 from lakemill.training.many.staging import Staging
 
 PACKS_PER_SLOT = 16
 MAX_GROUPS = 500
 MAX_ROWS = 200_000
-PACK = "lakemill_pack"
 
 
 @record
@@ -34,10 +32,10 @@ class Size:
 
 @record
 class Part:
-    """A frame to cut into packs, and the columns, as SQL, that order a group's rows."""
+    """A frame to cut into packs, and the columns that order a group's rows."""
 
     frame: Frame
-    order: str
+    order: tuple[str, ...]
 
 
 @record
@@ -62,7 +60,8 @@ def write_packs(
     Parameters
     ----------
     frames
-        The engine that sorts; rows stream through the driver, one pack in memory at a time.
+        The engine that holds the parts; rows stream through the driver to files and are sorted there
+        pack by pack.
     staging
         Where the files go.
     parts
@@ -77,7 +76,7 @@ def write_packs(
     Raises
     ------
     SchemaError
-        If there is no group, or a column of `by` holds nulls.
+        If there is no group, a column of `by` holds nulls, or a column is not there.
     """
     if (known := staging.noted("packs.json")) is not None:
         kept = json.loads(known)
@@ -146,39 +145,31 @@ def _cut(
     frames: FrameEngine, staging: Staging, part: Part, plan: Frame, *, name: str, by: tuple[str, ...]
 ) -> tuple[list[int], pa.Schema]:
     """Write the part's file of every pack that has rows in it; return these packs and the files' schema."""
-    keys, written = ", ".join(map(quoted, by)), list[int]()
-    query = f"select s.*, p.{PACK} from s join p using ({keys}) order by {PACK}, {keys}, {part.order}"
+    query = f"select s.*, p.{PACK} from s join p using ({', '.join(map(quoted, by))})"
     stream = frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))
     schema = stream.schema.remove(stream.schema.get_field_index(PACK))
+    first = [*by, *part.order]
+    for column in first:
+        if column not in schema.names:
+            raise SchemaError(f"the training set has no column {column!r}", hint=nearest(column, schema.names))
     staging.pack_file(name, 0).parent.mkdir(parents=True, exist_ok=True)
-    for pack, table in by_pack(stream):
-        pq.write_table(table, staging.pack_file(name, pack))
-        written.append(pack)
-    return written, schema
+    with Spill(staging.root / "spill" / name) as spill:
+        spill.add(stream)
+        for pack in spill.packs:
+            pq.write_table(in_order(spill.read(pack), first), staging.pack_file(name, pack))
+    return sorted(spill.packs), schema
 
 
-def by_pack(stream: pa.RecordBatchReader) -> Iterator[tuple[int, pa.Table]]:
-    """Cut a stream that is sorted by its column `PACK` into one table a pack."""
-    held: list[pa.RecordBatch] = []
-    current = -1
-    for batch in stream:
-        for pack, piece in _pieces(batch):
-            if held and pack != current:
-                yield current, _without_pack(held)
-                held = []
-            current = pack
-            held.append(piece)
-    if held:
-        yield current, _without_pack(held)
+def in_order(rows: pa.Table, first: Sequence[str]) -> pa.Table:
+    """Sort rows by the columns named, then by all others that have an order.
 
+    Which engine the rows come from, and in which order, then makes no difference.
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-    packs = batch[PACK].to_numpy()
-    borders = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), batch.num_rows]
-    for start, end in pairwise(borders):
-        if end > start:
-            yield int(packs[start]), batch.slice(start, end - start)
-
-
-def _without_pack(batches: list[pa.RecordBatch]) -> pa.Table:
-    return pa.Table.from_batches(batches).drop_columns([PACK])
+    Examples
+    --------
+    >>> rows = pa.table({"t": [2, 1, 1], "y": [0, 9, 5]})
+    >>> in_order(rows, ["t"])["y"].to_pylist()
+    [5, 9, 0]
+    """
+    others = [field.name for field in rows.schema if field.name not in first and not pa.types.is_nested(field.type)]
+    return rows.sort_by([(name, "ascending") for name in (*first, *others)])

@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from lakemill import features
-from lakemill.catalog.schemas import quoted
 from lakemill.core.errors import TaskError
 from lakemill.core.events import Event
 from lakemill.core.records import record, to_json
@@ -124,7 +123,7 @@ def fit_groups(session: Session) -> Fitted:
         fitted: Fitted = import_module(fit.trained_by).fit_groups(session)
         return fitted
     rows = features.load(session.workspace, session.definition.training_set)
-    session.prepare({ROWS: Part(frame=rows, order=quoted(session.definition.time))}, cost="count(*)")
+    session.prepare({ROWS: Part(frame=rows, order=(session.definition.time,))}, cost="count(*)")
     session.run(fit_phase(session.definition))
     return Fitted(evaluations=_mean_metrics(session), example=partial(_rows_of, session))
 
