@@ -300,12 +300,12 @@ def test_the_range_of_the_gain_is_that_of_a_bootstrap(shop: Shop) -> None:
 
 
 def test_the_foreseen_method_is_judged_on_backtests_that_all_have(shop: Shop) -> None:
-    """SES has no backtest of the hard series, and errors that are not a number must not decide."""
+    """SES has no backtest of the hard series, and series without a unit must not decide."""
     columns = {
         "product": ["A", "A", "B", "C", "C"],
         "method": ["tsb", "ses", "tsb", "tsb", "ses"],
-        "rmsse": [1.0, 1.1, 9.0, float("nan"), float("nan")],
-        "unit": [1.0, 2.0, 3.0, float("nan"), float("nan")],
+        "rmsse": [1.0, 1.1, 9.0, None, None],
+        "unit": [1.0, 2.0, 3.0, None, None],
     }
     constants = {"training": ["one"] * 5, "origin": [5] * 5, "weight": [1.0] * 5}
     shop.ws.table("main.shop.demand_backtests").write(pa.table(columns | constants))

@@ -6,35 +6,44 @@ bounded and every engine reads the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lakemill.core.errors import TaskError
 from lakemill.training.forecasting.choice import Array, Prior, learn_prior, series_weights
 from lakemill.training.forecasting.definition import Forecasting
 from lakemill.training.forecasting.intervals import Intervals, learn_intervals
 from lakemill.training.many.artifact import key_text
-from lakemill.training.many.staging import Staging
 
 MAX_SERIES: Final = 20_000
 
 
 def learn(
-    staging: Staging, method: Forecasting, *, packs: tuple[int, ...], keys: tuple[str, ...], groups: int
+    backtests: Iterable[pa.RecordBatch], method: Forecasting, *, keys: tuple[str, ...], groups: int
 ) -> tuple[Prior, Intervals]:
-    """Learn the prior of the members' weights and the intervals from the staged backtests.
+    """Learn the prior of the members' weights and the intervals from the backtests of all series.
+
+    Parameters
+    ----------
+    backtests
+        Rows as `series.backtest` makes them, with the columns of `keys`; in any order.
+    method
+        What the backtests are of.
+    keys
+        Columns that name a series.
+    groups
+        How many series there are.
 
     Raises
     ------
     TaskError
         If no series could be backtested with all members.
     """
-    rows = _Rows(_sample(staging, packs, keys, groups), method.members)
+    rows = _Rows(_sample(backtests, keys, groups), method.members)
     if not len(rows.weight):
         raise TaskError(
             "no series has a backtest of every member of the mix",
@@ -52,17 +61,16 @@ def learn(
     return prior, learn_intervals(rows.mixed(prior)[old], rows.actual[old])
 
 
-def _sample(staging: Staging, packs: tuple[int, ...], keys: tuple[str, ...], groups: int) -> list[dict[str, object]]:
-    """Return backtest rows in the order of keys and origins, whatever packs they came in."""
+def _sample(backtests: Iterable[pa.RecordBatch], keys: tuple[str, ...], groups: int) -> list[dict[str, object]]:
+    """Return backtest rows in the order of keys and origins, whatever order they came in."""
     share = 1 + groups // MAX_SERIES
-    kept = [row for row in _read(staging, packs, keys) if crc32(str(row["key"]).encode()) % share == 0]
+    kept = [row for row in _read(backtests, keys) if crc32(str(row["key"]).encode()) % share == 0]
     return sorted(kept, key=lambda row: (row["key"], row["origin"]))
 
 
-def _read(staging: Staging, packs: tuple[int, ...], keys: tuple[str, ...]) -> Iterator[dict[str, object]]:
-    for pack in packs:
-        table: pa.Table = pq.read_table(staging.result("backtest", pack) / "backtests.parquet")
-        for row in table.to_pylist():
+def _read(backtests: Iterable[pa.RecordBatch], keys: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    for batch in backtests:
+        for row in batch.to_pylist():
             yield row | {"key": key_text(tuple(row[name] for name in keys))}
 
 
@@ -72,7 +80,7 @@ class _Rows:
     def __init__(self, rows: list[dict[str, object]], members: tuple[str, ...]) -> None:
         found: dict[tuple[object, object], dict[object, dict[str, object]]] = {}
         for row in rows:
-            if row["method"] in members and np.isfinite(row["unit"]):  # type: ignore[call-overload]
+            if row["method"] in members and row["unit"] is not None:
                 found.setdefault((row["key"], row["origin"]), {})[row["method"]] = row
         whole = [
             [by_method[name] for name in members] for by_method in found.values() if len(by_method) == len(members)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from lakemill.training.many.outputs import Columns
 logger = logging.getLogger(__name__)
 
 MIX = "mix"
+NO_MEMBER: Final = "no member of the mix takes the series"
+ADD_MEMBER: Final = "add a member that takes short series: tsb"
 
 
 @record
@@ -89,7 +91,7 @@ def combine(paths: Mapping[str, Vector], weights: Mapping[str, float]) -> Vector
     """Return the weighted sum of forecasts; where a member is missing, the others take its share."""
     present = [name for name in weights if name in paths]
     if not present:
-        raise TaskError("no member of the mix takes the series", hint="add a member that takes short series: tsb")
+        raise TaskError(NO_MEMBER, hint=ADD_MEMBER)
     share = sum(weights.values()) / sum(weights[name] for name in present)
     mixed: Vector = np.sum([weights[name] * share * paths[name] for name in present], axis=0)
     return np.maximum(mixed, 0.0)
@@ -217,7 +219,10 @@ def fit_series(method: Forecasting, grid: Grid, group: Group, *, learnt: Learnt,
     """
     series = Series(group, method)
     weights = dict(zip(method.members, series_weights(learnt.prior, own_losses(method, group)), strict=True))
-    model = SeriesModel(series.fit(grid.end, method.members), weights, learnt, time)
+    fitted = series.fit(grid.end, method.members)
+    if not fitted:
+        raise TaskError(NO_MEMBER, hint=ADD_MEMBER)
+    model = SeriesModel(fitted, weights, learnt, time)
     kind = demand_class(series.y)
     shares = [list(weights.values())]
     rows: dict[str, Columns] = {"models": {"model": pickle.dumps(model), "class": kind, "weights": shares}}
@@ -251,13 +256,9 @@ def _accuracy(series: Series, origin: int, name: str, path: Vector) -> dict[str,
     return {
         "method": name,
         "seen": len(y),
-        "weight": series.weight(origin) if np.isfinite(unit) else 0.0,
-        "rmsse": _or_none(metrics.rmsse(actual, path, unit)),
-        "mase": _or_none(metrics.mase(actual, path, metrics.seasonal_change(y, series.method.season))),
+        "weight": 0.0 if unit is None else series.weight(origin),
+        "rmsse": metrics.rmsse(actual, path, unit),
+        "mase": metrics.mase(actual, path, metrics.seasonal_change(y, series.method.season)),
         "forecast_units": float(path.sum()),
         "actual_units": float(actual.sum()),
     }
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -31,8 +31,7 @@ AGAINST_MIX: Final = """
     where o.rmsse is not null and m.rmsse is not null
     group by o.method order by o.method
 """
-MEASURED: Final = "select b.* from b join n using (method) where b.weight > 0 and b.unit - b.unit = 0"
-"""Rows of some methods whose unit is a number; `isnan` would ask Parquet's statistics, which know of no NaN."""
+MEASURED: Final = "select b.* from b join n using (method) where b.weight > 0 and b.unit is not null"
 BACKTEST: Final = """
     select b.method, sum(b.weight * b.rmsse) / sum(b.weight) as wrmsse
     from b join (select {keys}, origin from b group by {keys}, origin having count(*) = {n}) w
