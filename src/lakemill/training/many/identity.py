@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
 
 from lakemill import features
 from lakemill.core.records import content_hash
+from lakemill.training.many.content import content_of
 from lakemill.training.many.definition import ManyTraining
 from lakemill.workspace import Workspace
 
@@ -25,15 +25,5 @@ def identity(workspace: Workspace, definition: ManyTraining, *, groups: object =
         What names the groups, where it is not all of them.
     """
     versions = [(ref.name, ref.version) for ref in features.table_refs(workspace, definition.training_set)]
-    run_id = workspace.context.run_id
-    return content_hash([version("lakemill"), definition, source_of(definition.fit), versions, run_id, groups])
-
-
-def source_of(fit: Any) -> str:
-    """Return the source of a fit function, so that an edit makes another training."""
-    if not callable(fit):
-        return ""
-    try:
-        return inspect.getsource(fit)
-    except (OSError, TypeError):  # typed at a prompt
-        return repr(getattr(fit, "__code__", fit))
+    code = content_of(definition.fit, Path(workspace.settings.project_dir)) if callable(definition.fit) else []
+    return content_hash([version("lakemill"), definition, code, versions, workspace.context.run_id, groups])
