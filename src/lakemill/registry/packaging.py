@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ class PyFunc:
         Rows that fit the signature, kept with the model.
     pip_requirements
         What must be installed to load it; to have MLflow find out would cost seconds and a process.
+    code_paths
+        Modules and packages that the model imports and nobody installs; copied beside it.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class PyFunc:
     signature: Any
     input_example: Any
     pip_requirements: Sequence[str]
+    code_paths: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         """Refuse what MLflow would let through, or tell less clearly."""
@@ -103,7 +107,7 @@ def upload(client: Client, run: Run, model: PyFunc) -> Any:
 
 def load(location: str, tracking_uri: str) -> Any:
     """Load a pyfunc from where its files are, whatever store MLflow itself is set to."""
-    with mlflow_calls(location), _no_advice():
+    with mlflow_calls(location), _no_advice(), _own_code_first():
         from mlflow.artifacts import download_artifacts
         from mlflow.pyfunc import load_model
 
@@ -125,6 +129,7 @@ def _save(path: Path, model: PyFunc, logged: Any, run: Run) -> None:
                 signature=model.signature,
                 input_example=model.input_example,
                 pip_requirements=list(model.pip_requirements),
+                code_paths=[str(each) for each in model.code_paths] or None,
                 mlflow_model=Model(artifact_path=logged.artifact_location, **ids),
             )
         except MlflowException as error:
@@ -145,3 +150,13 @@ def _no_advice() -> Iterator[None]:
         for message in _ADVICE:
             warnings.filterwarnings("ignore", message=message, category=UserWarning)
         yield
+
+
+@contextmanager
+def _own_code_first() -> Iterator[None]:
+    """Put the code that came with a model behind all other: MLflow would let it hide the project's own modules."""
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = [*before, *(path for path in sys.path if path not in before)]

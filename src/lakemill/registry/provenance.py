@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,8 +11,6 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 
 from lakemill.core.records import TableRef
-
-KIB = 1024
 
 
 def git_tags(folder: Path) -> dict[str, str]:
@@ -39,15 +36,6 @@ def environment() -> str:
     packages = sorted({f"{item.name}=={item.version}" for item in distributions() if item.name}, key=str.lower)
     machine = f"# Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
     return "\n".join([machine, f"# Lakemill {version('lakemill')}", *packages, ""])
-
-
-def peak_bytes() -> int:
-    """Return the largest resident memory that this process has had."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-    return next(int(line.split()[1]) * KIB for line in lines if line.startswith("VmHWM"))
 
 
 def _git(folder: Path, *arguments: str) -> str:

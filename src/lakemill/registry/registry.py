@@ -107,6 +107,7 @@ class Registry:
         signature: Any,
         pip_requirements: Sequence[str],
         artifacts: Mapping[str, str] = NO_TAGS,
+        code_paths: Sequence[Path] = (),
         input_example: Any = None,
         tags: Mapping[str, str] = NO_TAGS,
     ) -> ModelVersion:
@@ -118,7 +119,7 @@ class Registry:
         ----------
         run
             The run that made it.
-        name, code, signature, pip_requirements, artifacts, input_example
+        name, code, signature, pip_requirements, artifacts, code_paths, input_example
             As for `PyFunc`.
         tags
             Tags of the version.
@@ -137,6 +138,7 @@ class Registry:
             signature=signature,
             input_example=input_example,
             pip_requirements=pip_requirements,
+            code_paths=code_paths,
         )
         logged = upload(self.client, run, model)
         with suppress(AlreadyExistsError):

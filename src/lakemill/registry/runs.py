@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lakemill.core.records import TableRef
+from lakemill.engines.process import peak_bytes
 from lakemill.registry.client import Client
-from lakemill.registry.provenance import environment, peak_bytes, table_tags
+from lakemill.registry.provenance import environment, table_tags
 
-ERROR = "lakemill.error"
+ERROR, RESULT = "lakemill.error", "lakemill.result"
 ERROR_CHARACTERS = 5000
 PARAM_CHARACTERS = 6000
 
@@ -63,6 +64,13 @@ class Run:
         tags = [RunTag(name, version) for name, version in table_tags(tables).items()]
         self._client.log_batch(self.run_id, tags=tags)
         self._client.log_inputs(self.run_id, [_dataset_input(table) for table in tables])
+
+    def log_outputs(self, tables: Iterable[TableRef]) -> None:
+        """Note the tables that hold what the run found, each at its version, as tags."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(f"{RESULT}.{table.name}", str(table.version)) for table in tables]
+        self._client.log_batch(self.run_id, tags=tags)
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text as an artifact."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
+import time
 import warnings
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -147,7 +152,95 @@ def test_an_empty_training_set_and_rows_without_a_key_are_refused(workspace):
         train(workspace, definition())
 
 
-@pytest.mark.parametrize("changes", [{"by": ()}, {"item_seconds": 0}, {"registered_model": "model"}])
+def test_a_gate_on_what_was_not_measured_registers_nothing(workspace):
+    with pytest.raises(ConfigError, match=r"metric 'spreed', which was not measured\n.*did you mean spread"):
+        train(workspace, definition(gate=BetterThan(opponent="champion", metric="spreed")))
+    assert workspace.models.models() == ()
+
+
+def test_what_has_no_predict_is_no_model(workspace):
+    with pytest.raises(TaskError, match=r"a model of type float, which has no predict\(rows\)"):
+        train(workspace, definition(fit=lambda rows: float(rows["y"].mean())))
+    with pytest.raises(TaskError, match="no group has a model"):
+        train(workspace, definition(fit=lambda _: None))
+
+
+def test_the_run_says_what_was_read_where_the_results_are_and_how_long_it_took(workspace):
+    def slow(rows: pd.DataFrame) -> Level:
+        time.sleep(0.5)
+        return Level(rows["y"].mean())
+
+    workspace.catalog.write(f"{MODEL}_features", rows(VALUES))  # has the prefix of the results, and is none
+    trained = train(workspace, definition(fit=slow))
+    run = workspace.models.client.get_run(trained.version.run_id)
+    version = {name: workspace.catalog.ref(f"{MODEL}_{name}").version for name in ("models", "metrics", "failures")}
+    results = {name: value for name, value in run.data.tags.items() if name.startswith("lakemill.result.")}
+    assert results == {f"lakemill.result.{MODEL}_{name}": str(number) for name, number in version.items()}
+    assert run.data.tags["lakemill.table.main.a.rows"] == "1"
+    assert run.data.metrics["run_seconds"] > 0.5 * 5 / 64  # the fits are part of it, however many ran at a time
+
+
+PROJECT = """
+import numpy as np
+import house
+
+class Mean:
+    def __init__(self, level):
+        self.level = level
+    def predict(self, rows):
+        assert str(rows["t"].dtype).startswith("datetime64") and rows["t"].dt.tz is not None
+        return np.full(len(rows), house.TWICE * self.level)
+
+def fit(rows):
+    return Mean(rows["y"].mean())
+"""
+ELSEWHERE = """
+import sys
+import mlflow
+import pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+rows = pd.DataFrame({"k": ["b", "a"], "t": pd.to_datetime(["2026-01-01"] * 2, utc=True), "y": 0.0})
+print(mlflow.pyfunc.load_model("models:/main.a.model/1").predict(rows).to_dict("list"))
+"""
+
+
+def test_a_stock_client_elsewhere_predicts_with_classes_of_the_project_at_times_with_a_zone(tmp_path, monkeypatch):
+    """The code comes with the model: the process that loads it sees neither the project nor its folder."""
+    project, away = tmp_path / "project", tmp_path / "away"
+    for folder in (project, away):
+        folder.mkdir()
+    (project / "house.py").write_text("TWICE = 2\n")
+    (project / "house_steps.py").write_text(PROJECT)
+    monkeypatch.syspath_prepend(project)
+    house_steps = importlib.import_module("house_steps")
+    days = pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 4, pa.timestamp("us", tz="UTC"))
+    with open_workspace(project) as workspace:
+        workspace.catalog.write(
+            "main.a.rows", pa.table({"k": ["a", "a", "b", "b"], "t": days, "y": [1.0, 2.0, 3.0, 5.0]})
+        )
+        train(workspace, definition(fit=house_steps.fit))
+        found = workspace.models.load(f"{MODEL}/1").predict(workspace.table("main.a.rows").to_pandas())
+        assert found["prediction"].tolist() == [3.0, 3.0, 8.0, 8.0]
+        assert sys.path[0] == str(project)  # the copy that came with the model hides nothing
+        store = workspace.settings.tracking
+    command = [sys.executable, "-P", "-c", ELSEWHERE, store]
+    done = subprocess.run(command, cwd=away, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "{'k': ['b', 'a'], 'prediction': [8.0, 3.0]}", done.stderr
+
+
+def test_an_edit_of_a_helper_makes_another_training(workspace):
+    def trainings(factor: float) -> str:
+        def scaled(rows: pd.DataFrame) -> float:
+            return factor * rows["y"].mean()
+
+        return Session(workspace, definition(fit=lambda rows: Level(scaled(rows)))).id
+
+    assert trainings(1.0) == trainings(1.0) != trainings(2.0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"by": ()}, {"item_seconds": 0}, {"registered_model": "model"}, {"fit": "steps:fit"}]
+)
 def test_impossible_declarations_are_refused_at_birth(changes):
     with pytest.raises(ConfigError):
         definition(**changes)

@@ -65,7 +65,7 @@ class ManyTraining:
     Raises
     ------
     ConfigError
-        If a name is malformed or a limit impossible.
+        If a name is malformed, a limit impossible, or `fit` nothing that fits.
     """
 
     training_set: TrainingSet | str
@@ -83,6 +83,11 @@ class ManyTraining:
         check_name(self.registered_model)
         if not self.keys:
             raise ConfigError("by=() names no group", hint='name a column: by="product"')
+        if not (callable(self.fit) or hasattr(self.fit, "trained_by")):
+            raise ConfigError(
+                f"fit must be a function of a group's rows or a declaration, got {type(self.fit).__name__}",
+                hint="name the function without calling it, or give lm.Forecasting(...)",
+            )
         if self.item_seconds is not None and self.item_seconds <= 0:
             raise ConfigError(f"item_seconds must be more than 0, got {self.item_seconds}")
 

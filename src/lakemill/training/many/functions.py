@@ -53,7 +53,7 @@ def call(fit: GroupFunction, declared: Mapping[str, pa.Schema], group: Group) ->
     result = fit(group.frame(ROWS))
     result = result if isinstance(result, GroupResult) else GroupResult(model=result)
     rows: dict[str, Columns] = {
-        "models": {"model": _pickled(result.model)},
+        "models": {"model": [] if result.model is None else [_pickled(result.model)]},
         "metrics": {"metric": list(result.metrics), "value": [float(v) for v in result.metrics.values()]},
     }
     for name, table in result.tables.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
+from mlflow.types.schema import AnyType, ColSpec, Schema
 
+from lakemill.core.errors import TaskError
 from lakemill.training.many.artifact import GroupModels
 
 
@@ -50,12 +52,22 @@ class ManyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         for key, group in rows.groupby(self.by, sort=False, dropna=False):
             model = self.models.get(key)
             if model is not None:
-                yield self._with_key(key, model.predict(group))
+                yield self._with_key(key, _predictor(model)(group))
 
     def _with_key(self, key: tuple[Any, ...], predicted: Any) -> pd.DataFrame:
         frame = predicted if isinstance(predicted, pd.DataFrame) else pd.DataFrame({"prediction": predicted})
         columns = dict(zip(self.by, key, strict=True))
         return frame.assign(**columns)[[*self.by, *(c for c in frame.columns if c not in columns)]]
+
+
+def _predictor(model: Any) -> Callable[[pd.DataFrame], Any]:
+    if not hasattr(model, "predict"):
+        raise TaskError(
+            f"the fit function made a model of type {type(model).__name__}, which has no predict(rows)",
+            hint="return a model that has, or GroupResult(tables=...) where there is none",
+        )
+    predict: Callable[[pd.DataFrame], Any] = model.predict
+    return predict
 
 
 def signature_of(artifacts: dict[str, str], example: pd.DataFrame) -> ModelSignature:
@@ -64,4 +76,12 @@ def signature_of(artifacts: dict[str, str], example: pd.DataFrame) -> ModelSigna
     model.load_context(SimpleNamespace(artifacts=artifacts))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")  # keys and times are
-        return infer_signature(example, model.predict(None, example))
+        signature = infer_signature(example, model.predict(None, example))
+    zoned = set(example.select_dtypes("datetimetz").columns)
+    signature.inputs = Schema([_any_time(column) if column.name in zoned else column for column in signature.inputs])
+    return signature
+
+
+def _any_time(column: ColSpec) -> ColSpec:
+    """Return a column that takes times with a zone, as tables hold them: MLflow's own datetime refuses those."""
+    return ColSpec(AnyType(), name=column.name, required=column.required)

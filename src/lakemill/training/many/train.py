@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,16 +16,18 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from lakemill import features
-from lakemill.core.errors import TaskError
+from lakemill.catalog.schemas import check_columns
+from lakemill.core.errors import ConfigError, TaskError, nearest
 from lakemill.core.events import Event
-from lakemill.core.records import record, to_json
+from lakemill.core.records import TableRef, record, to_json
 from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, Gate, ModelVersion, Run, decide
 from lakemill.training.many.again import Only, choose, count, failed_groups
 from lakemill.training.many.artifact import write_models
+from lakemill.training.many.content import modules_of
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.functions import ROWS, fit_phase
 from lakemill.training.many.groups import read_groups
-from lakemill.training.many.outputs import Key
+from lakemill.training.many.outputs import FAILURES, Key
 from lakemill.training.many.packs import Part
 from lakemill.training.many.session import Session
 from lakemill.workspace import Workspace, execute
@@ -90,6 +93,8 @@ def train(
     ------
     TaskError
         If no group could be fitted.
+    ConfigError
+        If the gate asks for a metric that was not measured.
     NotFoundError, SchemaError
         If the training set does not fit the definition, or there is no such group or version.
     """
@@ -99,8 +104,7 @@ def train(
     session = Session(workspace, definition, subset=subset)
     known = workspace.models.find(definition.registered_model, training=session.id)
     if known is None:
-        fitted = fit_groups(session)
-        known = _register(session, fitted)
+        known = _carry_out(session)
     decision = _promote(workspace, definition, known)
     session.staging.remove()
     return _trained(known, decision)
@@ -116,6 +120,13 @@ def _(target: ManyTraining, workspace: Workspace) -> str:
     return text
 
 
+def _carry_out(session: Session) -> ModelVersion:
+    """Fit and register under one MLflow run, which has the seconds of both."""
+    name, tags = session.definition.registered_model, {TRAINING: session.id}
+    with session.workspace.models.start_run(name, inputs=session.refs, tags=tags) as run:
+        return _register(session, fit_groups(session), run)
+
+
 def fit_groups(session: Session) -> Fitted:
     """Fit every group: call a fit function on each, or let a declaration's own module do it."""
     fit = session.definition.fit
@@ -123,6 +134,7 @@ def fit_groups(session: Session) -> Fitted:
         fitted: Fitted = import_module(fit.trained_by).fit_groups(session)
         return fitted
     rows = features.load(session.workspace, session.definition.training_set)
+    check_columns([*session.definition.keys, session.definition.time], session.workspace.frames.schema(rows).names)
     session.prepare({ROWS: Part(frame=rows, order=(session.definition.time,))}, cost="count(*)")
     session.run(fit_phase(session.definition))
     return Fitted(evaluations=_mean_metrics(session), example=partial(_rows_of, session))
@@ -156,34 +168,30 @@ def data_of(session: Session) -> str:
     return f"{session.refs[0].name} version {session.refs[0].version}"
 
 
-def _register(session: Session, fitted: Fitted) -> ModelVersion:
-    """Write the artifact and the run, and register the version."""
+def _register(session: Session, fitted: Fitted, run: Run) -> ModelVersion:
+    """Write the artifact and what the run says, and register the version."""
+    from lakemill.training.many.many_model import signature_of  # MLflow takes a second to import
+
     workspace, definition = session.workspace, session.definition
     workspace.emit(Event(kind="note", text="registering the models"))
-    with (
-        TemporaryDirectory(prefix="lakemill-models-") as folder,
-        workspace.models.start_run(
-            definition.registered_model, inputs=session.refs, tags={TRAINING: session.id}
-        ) as run,
-    ):
-        models, layout = Path(folder) / "models.sqlite", Path(folder) / "layout.json"
-        number = write_models(models, _models(session))
+    with TemporaryDirectory(prefix="lakemill-models-") as folder:
+        artifacts = {"models": f"{folder}/models.sqlite", "layout": f"{folder}/layout.json"}
+        number = write_models(Path(artifacts["models"]), _models(session))
         if not number:
-            raise TaskError("no group could be fitted", hint=f"see table {session.table('failures')}")
-        layout.write_text(json.dumps({"by": definition.keys}))
-        artifacts = {"models": str(models), "layout": str(layout)}
+            raise TaskError("no group has a model", hint=f"see table {session.table(FAILURES)}")
+        Path(artifacts["layout"]).write_text(json.dumps({"by": definition.keys}))
         _log(run, session, fitted, number)
         example = fitted.example(next(_models(session))[0])
-        from lakemill.training.many.many_model import signature_of  # MLflow takes a second to import
-
+        signature = signature_of(artifacts, example)  # before the code is looked for: it imports a model's module
         return workspace.models.register(
             run,
             name=definition.registered_model,
             code=PYFUNC,
             artifacts=artifacts,
-            signature=signature_of(artifacts, example),
+            signature=signature,
             input_example=example,
-            pip_requirements=["lakemill"],
+            pip_requirements=[f"lakemill=={version('lakemill')}"],
+            code_paths=modules_of(Path(workspace.settings.project_dir)),
             tags=_tags(session, fitted, number),
         )
 
@@ -206,19 +214,36 @@ def _keyed(columns: dict[str, list[Any]], by: tuple[str, ...]) -> Iterator[tuple
 def _log(run: Run, session: Session, fitted: Fitted, models: int) -> None:
     run.log_params({"by": ", ".join(session.definition.keys), "training": session.id, "models": models})
     run.log_metrics({name: evaluation.value for name, evaluation in fitted.evaluations.items()})
+    run.log_outputs(_results(session))
     for name, text in {"definition.json": to_json(session.definition), **fitted.texts}.items():
         run.log_text(text, name)
+
+
+def _results(session: Session) -> Iterator[TableRef]:
+    """Yield the tables that hold what the training found, each group in rows of its own."""
+    catalog = session.workspace.catalog
+    for info in catalog.tables(session.table("")):
+        if "training" in (ref := catalog.ref(info.name)).column_names:
+            yield ref
 
 
 def _tags(session: Session, fitted: Fitted, models: int) -> dict[str, str]:
     failed = count(session.workspace, failed_groups(session.workspace, session.definition, session.id))
     tags = {TRAINING: session.id, MODELS: str(models), FAILED: str(failed), **session.tags}
     gate = session.definition.gate
-    if gate is not None and gate.metric in fitted.evaluations:
-        tags[EVALUATION] = to_json(fitted.evaluations[gate.metric])
+    if gate is not None:
+        tags[EVALUATION] = to_json(_measured(fitted, gate.metric))
         if gate.metric in fitted.baselines:
             tags[BASELINE] = to_json(fitted.baselines[gate.metric])
     return tags
+
+
+def _measured(fitted: Fitted, metric: str) -> Evaluation:
+    if metric not in fitted.evaluations:
+        raise ConfigError(
+            f"the gate asks for metric {metric!r}, which was not measured", hint=nearest(metric, fitted.evaluations)
+        )
+    return fitted.evaluations[metric]
 
 
 def _promote(workspace: Workspace, definition: ManyTraining, version: ModelVersion) -> Decision | None:
@@ -233,10 +258,7 @@ def _promote(workspace: Workspace, definition: ManyTraining, version: ModelVersi
 
 def _decide(workspace: Workspace, version: ModelVersion, gate: Gate) -> Decision:
     challenger = workspace.models.evaluation(version)
-    if challenger is None:
-        raise TaskError(
-            f"{version.uri} was not measured by {gate.metric}", hint="let the fit function return that metric"
-        )
+    assert challenger is not None  # a training with a gate registers one
     return decide(gate, challenger, _opponent(workspace, version, alias=gate.opponent))
 
 
