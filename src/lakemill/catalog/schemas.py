@@ -12,6 +12,8 @@ from lakemill.catalog.types import convert, table_schema
 from lakemill.core.errors import ConfigError, SchemaError, nearest
 from lakemill.core.records import Column
 
+MODES = ("append", "overwrite", "merge")
+
 
 def columns(schema: pa.Schema) -> tuple[Column, ...]:
     """Return the columns of a schema as records."""
@@ -67,9 +69,11 @@ def check_keys(primary_keys: Sequence[str], keys: Sequence[str], *, name: str, m
     Raises
     ------
     ConfigError
-        If a merge has no key or another than the table's, another mode has one, or rows would be
+        If there is no such mode, a merge has no key or another than the table's, another mode has one, or rows would be
         appended to a table with primary keys.
     """
+    if mode not in MODES:
+        raise ConfigError(f"no way to write is called {mode!r}", hint=nearest(mode, MODES))
     own = ", ".join(primary_keys)
     if mode == "append" and primary_keys:
         raise ConfigError(

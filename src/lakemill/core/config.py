@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,7 +157,8 @@ def validate(data: Any, kind: type[T], document: Document) -> T:
         return adapter.validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         schema = adapter.json_schema()
-        raise ConfigError("\n".join(_fault(fault, schema, document=document) for fault in error.errors())) from error
+        faults = [_fault(fault, schema, document=document) for fault in _causes(error.errors())]
+        raise ConfigError("\n".join(faults)) from error
 
 
 def dotted(where: Place) -> str:
@@ -171,6 +172,17 @@ def dotted(where: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
 
 
+def _causes(faults: Sequence[Any]) -> list[Any]:
+    """Leave out a list's fault of being too short where its items are faulty: pydantic counts the good ones."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if fault["type"] != "too_short"
+        or not any(len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"] for place in places)
+    ]
+
+
 def _fault(fault: Any, schema: Mapping[str, Any], *, document: Document) -> str:
     where = tuple(part for part in fault["loc"] if part != "[key]")
     at, name = document.place(where), dotted(where)
@@ -178,7 +190,7 @@ def _fault(fault: Any, schema: Mapping[str, Any], *, document: Document) -> str:
         return f"{at}: unknown key {name!r}; {nearest(str(where[-1]), _known_keys(schema, where[:-1]))}"
     if fault["type"] == "missing":
         return f"{at}: key {name!r} is required"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = fault["msg"].removeprefix("Value error, ").replace("Tuple", "List")
     return f"{at}: {name}: {message[:1].lower()}{message[1:]}, got {_short(fault['input'])}"
 
 

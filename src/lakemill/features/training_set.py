@@ -26,7 +26,8 @@ def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None 
     training_set
         What to join, or the name of a table.
     spine
-        Rows to join to instead of the spine table's, such as those to score; they need no label.
+        Rows to join to instead of the spine table's, such as those to score: an engine's frame or anything that
+        speaks Arrow; they need no label.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None 
         If a look-up doesn't go with its table's keys and time, or two columns would share a name.
     """
     training_set = as_training_set(training_set)
-    rows = ws.table(training_set.spine).scan() if spine is None else spine
+    rows = ws.sql("select * from s", s=training_set.spine if spine is None else spine)
     columns = column_types(schema_of(ws, rows))
     if spine is None and training_set.label:
         check_spine(training_set.label, columns, what="label")

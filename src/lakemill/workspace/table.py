@@ -80,7 +80,7 @@ class Table:
         Modes and errors as in `Catalog.write`.
         """
         engine = self._frames()
-        if hasattr(data, "__arrow_c_stream__") and not engine.is_frame(data):
+        if not engine.is_frame(data):
             return self._catalog.write(self.name, data, mode=mode, keys=keys, evolve=evolve)
         return engine.write(data, self._catalog, name=self.name, mode=mode, keys=keys, evolve=evolve)
 

@@ -48,6 +48,13 @@ def test_append_adds_and_overwrite_replaces(catalog, held):
     assert held("main.a.t") == []
 
 
+def test_no_other_way_to_write_is_taken_for_one(catalog, held):
+    catalog.write("main.a.t", ROWS)
+    with pytest.raises(ConfigError, match=r"'overwrit'\n.*did you mean overwrite"):
+        catalog.write("main.a.t", ROWS, mode="overwrit")
+    assert held("main.a.t") == [(1, "a"), (2, "b")]
+
+
 def test_polars_pandas_and_readers_write_into_one_table(catalog, held):
     catalog.write("main.a.t", ROWS)
     catalog.write("main.a.t", pl.DataFrame({"k": [3], "v": pl.Series(["c"], dtype=pl.Categorical)}))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -185,3 +186,9 @@ def test_what_does_not_go_together_is_refused_by_name(shop, wanted, error, texts
     with pytest.raises(error) as caught:
         features.load(shop, wanted)
     assert [text for text in texts if text not in str(caught.value)] == []
+
+
+def test_rows_of_any_library_may_take_the_place_of_the_spine(shop, rows):
+    asked = pd.DataFrame({"product": ["a", "z"], "day": [day(4), day(4)]})
+    frame = features.load(shop, training_set(prices()), spine=asked)
+    assert rows(frame) == sorted([("a", day(4), 3.0, 3), ("z", day(4), None, None)], key=repr)

@@ -154,7 +154,7 @@ def test_includes_are_part_of_the_project(tmp_path):
         ),
         (
             "bundle: {name: x}\nresources: {jobs: {j: {tasks: []}}}\n",
-            "resources.jobs.j.tasks: tuple should have at least 1 item",
+            "resources.jobs.j.tasks: list should have at least 1 item",
         ),
         (
             "bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, python: steps.ingest}]}}}\n",
@@ -176,6 +176,12 @@ def test_includes_are_part_of_the_project(tmp_path):
 )
 def test_faults_are_told_with_their_place(tmp_path, text, expected):
     assert expected in fault(tmp_path, text)
+
+
+def test_a_faulty_task_is_not_told_as_a_missing_one(tmp_path):
+    told = fault(tmp_path, "bundle: {name: x}\nresources: {jobs: {j: {tasks: [{task_key: t, pyton: 'm:f'}]}}}\n")
+    assert "unknown key 'resources.jobs.j.tasks[0].pyton'; did you mean python?" in told
+    assert "at least 1 item" not in told
 
 
 def test_a_reference_may_stand_for_a_number(tmp_path):
