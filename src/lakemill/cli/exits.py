@@ -6,7 +6,7 @@ import errno
 from enum import IntEnum
 from typing import Final
 
-from lakemill.core.errors import ConfigError, LakemillError, LockedError, TaskError
+from lakemill.core.errors import ConfigError, LakemillError, TaskError
 from lakemill.core.records import record
 
 
@@ -17,7 +17,6 @@ class ExitCode(IntEnum):
     ERROR = 1
     USAGE = 2
     JOB_FAILED = 3
-    IN_USE = 4
     BUG = 70
     INTERRUPTED = 130
 
@@ -32,7 +31,7 @@ class Fault:
     exit_code: int
 
 
-_CODES: Final = ((ConfigError, ExitCode.USAGE), (TaskError, ExitCode.JOB_FAILED), (LockedError, ExitCode.IN_USE))
+_CODES: Final = ((ConfigError, ExitCode.USAGE), (TaskError, ExitCode.JOB_FAILED))
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -42,8 +41,8 @@ def fault_of(error: Exception) -> Fault:
 
     Examples
     --------
-    >>> fault_of(LockedError("process 7 holds .lakemill")).exit_code
-    4
+    >>> fault_of(ConfigError("lakemill.yml:1:1: unknown key")).exit_code
+    2
     >>> fault_of(OSError(errno.ENOSPC, "No space left on device", "/data")).message
     'No space left on device: /data'
     """

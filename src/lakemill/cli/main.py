@@ -19,8 +19,8 @@ from lakemill.cli.commands.validate import validate
 from lakemill.cli.exits import fault_of
 
 _CODES: Final = (
-    "Exit codes: 0 done, 1 error, 2 wrong usage or project file, 3 the job failed, 4 the workspace is in use, "
-    "70 a bug in Lakemill, 130 interrupted."
+    "Exit codes: 0 done, 1 error, 2 wrong usage or project file, 3 the job failed, 70 a bug in Lakemill, "
+    "130 interrupted."
 )
 
 app = typer.Typer(

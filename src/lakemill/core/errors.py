@@ -59,10 +59,6 @@ class ConflictError(LakemillError):
     """Another writer got there first, also after the retries."""
 
 
-class LockedError(LakemillError):
-    """Another live process holds the workspace."""
-
-
 class MissingExtraError(LakemillError, ImportError):
     """An optional package is not installed."""
 

@@ -14,7 +14,6 @@ from lakemill.core.errors import (
     ConfigError,
     EngineError,
     LakemillError,
-    LockedError,
     MissingExtraError,
     NotFoundError,
     StorageError,
@@ -27,7 +26,6 @@ from lakemill.core.errors import (
     [
         (ConfigError("x"), 2),
         (TaskError("x"), 3),
-        (LockedError("x"), 4),
         *[(kind("x"), 1) for kind in (NotFoundError, AlreadyExistsError, StorageError, EngineError, MissingExtraError)],
         (OSError(errno.ENOSPC, "No space left on device"), 1),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), 1),
