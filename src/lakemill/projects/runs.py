@@ -114,8 +114,8 @@ class Order:
 
 
 def without_runner(run: JobRun) -> JobRun:
-    """Return a run as it is when no runner lives: what was at work is interrupted."""
-    if run.status != "running":
+    """Return a run as it is when no runner lives: what was at work, or waited for its turn, is interrupted."""
+    if run.status not in ("running", "queued"):
         return run
     tasks = tuple(replace(task, status="interrupted") if task.status == "running" else task for task in run.tasks)
     return replace(run, status="interrupted", tasks=tasks)
