@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import lakemill as lm
@@ -135,6 +136,7 @@ def test_a_done_training_is_not_done_again(trained):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (lambda rows: pa.Table.from_pandas(rows, preserve_index=False).slice(0, 0), "main.shop.demand is empty"),
         (lambda rows: rows.drop(index=5), "1 series of main.shop.demand do not have exactly one row"),
         (lambda rows: pd.concat([rows, rows.iloc[[7]]]), "1 series of main.shop.demand do not have exactly one row"),
         (lambda rows: rows.assign(day=rows["day"] + timedelta(days=400)), "no day of main.shop.demand is in"),

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from lakemill.core.records import record
 from lakemill.engines.process import Attempt
 from lakemill.training.forecasting.choice import Array
-from lakemill.training.forecasting.panel import EVERY, STEP_CYCLE
+from lakemill.training.forecasting.grid import EVERY, STEP_CYCLE
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "tweedie",

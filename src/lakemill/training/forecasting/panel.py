@@ -9,72 +9,12 @@ from __future__ import annotations
 import pyarrow as pa
 
 from lakemill import features
-from lakemill.core.errors import SchemaError
-from lakemill.core.records import record
 from lakemill.engines.frames import Frame
 from lakemill.training.forecasting.definition import Forecasting
+from lakemill.training.forecasting.extent import Extent, check
+from lakemill.training.forecasting.grid import TAUGHT, grid
 from lakemill.training.many.definition import ManyTraining
 from lakemill.workspace import Workspace
-
-EVERY = 7
-"""Steps between the origins that the global model learns from."""
-STEP_CYCLE = 4
-"""An origin teaches every fourth step; which ones, changes from origin to origin."""
-TAUGHT = f"mod({{step}}, {STEP_CYCLE}) = mod(cast(floor({{origin}} / {EVERY}) as bigint), {STEP_CYCLE})"
-EARLIEST_HORIZONS = 2
-"""Horizons of history that an origin needs before the global model learns from it."""
-
-
-@record
-class Grid:
-    """Positions on the calendar that matter.
-
-    Parameters
-    ----------
-    end
-        First position after the data: the origin of the real forecast.
-    holdout
-        Origin of the held-out steps, one horizon before the end.
-    backtest
-        Origins of the backtest, latest first; their horizons end before the held-out steps.
-    learn
-        Origins that the global model learns from.
-    """
-
-    end: int
-    holdout: int
-    backtest: tuple[int, ...]
-    learn: tuple[int, ...]
-
-    @property
-    def predicted(self) -> tuple[int, ...]:
-        """Origins at which the global model forecasts."""
-        return tuple(sorted({*self.backtest, self.holdout, self.end}))
-
-
-def grid(end: int, method: Forecasting) -> Grid:
-    """Lay out the origins.
-
-    Raises
-    ------
-    SchemaError
-        If the data is too short for the backtest.
-
-    Examples
-    --------
-    >>> grid(305, Forecasting(horizon=28, calendar="a.b.c")).backtest
-    (249, 235, 221)
-    """
-    holdout = end - method.horizon
-    backtest = tuple(holdout - method.horizon - k * method.spacing for k in range(method.origins))
-    if backtest[-1] < method.horizon:
-        raise SchemaError(
-            f"{end} open days are too few for {method.origins} backtest origins and a held-out horizon of "
-            f"{method.horizon}: {method.horizon * 3 + (method.origins - 1) * method.spacing} are needed",
-            hint="ask for fewer origins or a shorter horizon",
-        )
-    learn = tuple(p for p in range(end % EVERY, holdout + 1, EVERY) if p > EARLIEST_HORIZONS * method.horizon)
-    return Grid(end=end, holdout=holdout, backtest=backtest, learn=learn)
 
 
 class Panel:
@@ -86,6 +26,15 @@ class Panel:
         Where the tables and the frame engine are.
     definition
         The training; its `fit` is a `Forecasting`.
+    spine
+        Table with one row for each series and open day.
+    label
+        Its column that is forecast.
+
+    Raises
+    ------
+    SchemaError
+        If spine and calendar do not fit each other, or are too short.
     """
 
     def __init__(self, workspace: Workspace, definition: ManyTraining, spine: str, label: str) -> None:
@@ -103,7 +52,9 @@ class Panel:
             s=spine,
             c=self.calendar,
         )
-        self.grid = grid(self._check(spine), self.method)
+        extent = self._extent(spine)
+        check(extent, spine=spine, calendar=self.method.calendar, horizon=self.method.horizon)
+        self.grid = grid(extent.end, self.method)
 
     def states(self) -> Frame:
         """Return what was known of each series on the morning of each position: scale, weight, steps seen."""
@@ -173,39 +124,23 @@ class Panel:
         names = self._rows(self._sql("select * from c limit 0", c=self.calendar)).column_names
         return "".join(f"c.{name}, " for name in names if name not in {"position", self.time})
 
-    def _check(self, spine: str) -> int:
-        """Return the first position after the data; refuse gaps, strange days and a short calendar."""
-        groups = self._sql(
+    def _extent(self, spine: str) -> Extent:
+        series = self._sql(
             f"select {self.by}, count(*) as n, min(position) as low, max(position) as high from s group by {self.by}",
             s=self.series,
         )
         row = self._one(
-            "select max(high) as high, sum(n) as n, sum(case when n <> high - low + 1 then 1 else 0 end) as holes from s",
-            s=groups,
+            "select coalesce(sum(n), 0) as n, coalesce(max(high), -1) as high, "
+            "coalesce(sum(case when n <> high - low + 1 then 1 else 0 end), 0) as broken from s",
+            s=series,
         )
-        days = self._one("select max(position) as last from c", c=self.calendar)
-        rows = self._one("select count(*) as n from s", s=spine)["n"]
-        if not row["n"]:
-            raise SchemaError(
-                f"no day of {spine} is in {self.method.calendar}", hint="the days must be equal in type and value"
-            )
-        if row["n"] != rows:
-            raise SchemaError(
-                f"{rows - row['n']:,} of {rows:,} rows of {spine} fall on days that are not in {self.method.calendar}",
-                hint="the calendar lists every open day",
-            )
-        if row["holes"]:
-            raise SchemaError(
-                f"{row['holes']:,} series of {spine} do not have exactly one row for every open day since their first",
-                hint="fill days without demand with 0, and keep one row a day",
-            )
-        end = int(row["high"]) + 1
-        if days["last"] + 1 < end + self.method.horizon:
-            raise SchemaError(
-                f"{self.method.calendar} knows {days['last'] + 1 - end} days after the data, the horizon is {self.method.horizon}",
-                hint="add the next open days to the calendar",
-            )
-        return end
+        return Extent(
+            rows=self._one("select count(*) as n from s", s=spine)["n"],
+            placed=int(row["n"]),
+            broken=int(row["broken"]),
+            end=int(row["high"]) + 1,
+            known=self._one("select count(*) as n from c", c=self.calendar)["n"],
+        )
 
     def _sql(self, query: str, **frames: Frame | str) -> Frame:
         return self.workspace.sql(query, **frames)

@@ -17,8 +17,8 @@ from lakemill.training.forecasting.choice import Array, Prior, series_weights
 from lakemill.training.forecasting.definition import GLOBAL, LEVELS, Forecasting
 from lakemill.training.forecasting.demand import demand_class
 from lakemill.training.forecasting.forecasters import FORECASTERS, Fitted, Vector
+from lakemill.training.forecasting.grid import Grid
 from lakemill.training.forecasting.intervals import Intervals, interval
-from lakemill.training.forecasting.panel import Grid
 from lakemill.training.many.groups import Group
 from lakemill.training.many.outputs import Columns
 

@@ -132,15 +132,16 @@ class Forecasts:
         )
 
     def _check_base(self) -> None:
-        """Refuse to carry groups over that were backtested, and so forecast, on other days."""
+        """Refuse to carry over groups that forecast other days."""
         if self.session.subset is None:
             return
-        kept = self.session.subset.others(self.session.table("backtests"))
-        rows = self.workspace.frames.to_arrow(self.workspace.sql("select distinct origin from b", b=kept)).read_all()
-        if set(rows["origin"].to_pylist()) - set(self.panel.grid.backtest):
+        kept = self.session.subset.others(self.session.table("holdout"))
+        rows = self.workspace.frames.to_arrow(self.workspace.sql("select distinct position from h", h=kept)).read_all()
+        held, grid = set(rows["position"].to_pylist()), self.panel.grid
+        if held and held != set(range(grid.holdout, grid.end)):
             raise ConfigError(
-                f"{self.session.subset.base.uri} was trained up to another day or with another horizon or other origins, "
-                "so that its groups would forecast other days than those of only=",
+                f"{self.session.subset.base.uri} was trained up to another day or with another horizon: "
+                "its groups would forecast other days than those of only=",
                 hint="train all groups: leave out only=",
             )
 
