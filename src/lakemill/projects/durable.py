@@ -10,15 +10,17 @@ of the code does not strand a run. And it talks: to the console, and about a clo
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from dbos import DBOS, DBOSClient
-from sqlalchemy import make_url
+from sqlalchemy import Engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 
 from lakemill.core.errors import StorageError
@@ -33,6 +35,7 @@ _WORKFLOW: Final = "job"
 _FINAL: Final = ("SUCCESS", "ERROR")
 _LOOK_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 10.0
+_SUBSECONDS: Final = (3, 42)  # the first SQLite that knows them
 _ONE_AT_A_TIME = threading.Lock()  # DBOS is one object per process
 
 Step = Callable[[Callable[[], str]], str]
@@ -167,6 +170,13 @@ class Executor:
                 raise Interrupted from error
 
         return step
+
+
+@event.listens_for(Engine, "connect")
+def _know_subseconds(connection: Any, _record: object) -> None:
+    """Give an old SQLite the clock that DBOS takes for granted: from Python 3.12 on it asks for parts of a second."""
+    if isinstance(connection, sqlite3.Connection) and sqlite3.sqlite_version_info < _SUBSECONDS:
+        connection.create_function("unixepoch", 1, lambda unit: time.time() if unit == "subsec" else None)
 
 
 def _name(run_id: str) -> str:
