@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakemill.catalog.schemas import quoted
-from lakemill.core.errors import SchemaError, nearest
+from lakemill.core.errors import SchemaError
 from lakemill.core.records import record, to_json
 from lakemill.engines.frames import Frame, FrameEngine
 from lakemill.training.many.spill import PACK, Spill
@@ -76,7 +76,7 @@ def write_packs(
     Raises
     ------
     SchemaError
-        If there is no group, a column of `by` holds nulls, or a column is not there.
+        If there is no group, or a column of `by` holds nulls.
     """
     if (known := staging.noted("packs.json")) is not None:
         kept = json.loads(known)
@@ -149,9 +149,6 @@ def _cut(
     stream = frames.to_arrow(frames.sql(query, {"s": part.frame, "p": plan}))
     schema = stream.schema.remove(stream.schema.get_field_index(PACK))
     first = [*by, *part.order]
-    for column in first:
-        if column not in schema.names:
-            raise SchemaError(f"the training set has no column {column!r}", hint=nearest(column, schema.names))
     staging.pack_file(name, 0).parent.mkdir(parents=True, exist_ok=True)
     with Spill(staging.root / "spill" / name) as spill:
         spill.add(stream)
