@@ -19,6 +19,7 @@ from lakemill.engines.tasks import TASK_ENGINES
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(900)]
 
+# Ten products that sell, forty of all sorts, two with a huge order that was cancelled on its day.
 # Decimal, because the order of a sum of floats, and with it the place, would differ from run to run.
 FIFTY = """
     with clean as (
@@ -29,7 +30,7 @@ FIFTY = """
       group by code
     )
     select c.* exclude code from clean c join ranked using (code)
-    where place <= 10 or (place > 300 and place % 90 = 0 and place < 3900)
+    where place <= 10 or (place > 300 and place % 90 = 0 and place < 3900) or code in ('23166', '23843')
     order by InvoiceDate, InvoiceNo, StockCode, Quantity, UnitPrice
 """
 
@@ -79,6 +80,34 @@ def test_nothing_is_dropped_silently(project_of):
     assert sorted([*sales["line"], *quarantine["line"]]) == list(range(total))
     cancelled = duckdb.sql(f"select count(*) from '{raw}' where InvoiceNo like 'C%' or Quantity <= 0").fetchall()[0][0]
     assert (quarantine["rule"] == "cancelled or returned").sum() == cancelled
+
+
+def test_a_sale_that_is_cancelled_on_its_day_is_no_sale(project_of):
+    """Each cancellation, in turn, takes back the first sale before it; nothing else is caught by that rule."""
+    folder = project_of("local")
+    sales, quarantine = rows(folder, "sales"), rows(folder, "quarantine")
+    caught = quarantine[quarantine["rule"] == "sold and cancelled on the same day"]
+    assert set(taken_back(pd.concat([sales, quarantine]))) == set(caught["line"]) != set()
+    assert {("541431", "23166", 74215), ("581483", "23843", 80995)} <= set(
+        caught[["invoice", "product", "quantity"]].itertuples(index=False, name=None)
+    )
+    assert "23843" not in set(sales["product"])  # it was sold on that day only
+
+
+def taken_back(lines: pd.DataFrame) -> list[int]:
+    """Return the lines of sales that were cancelled, going through the day as the shop did."""
+    lines = lines[
+        lines["rule"].isin(["cancelled or returned", "sold and cancelled on the same day"]) | lines["rule"].isna()
+    ]
+    lines = lines.drop_duplicates([name for name in lines.columns if name != "line"])
+    found, free = list[int](), dict[tuple[object, ...], list[int]]()
+    for line in lines[lines["customer"].notna()].sort_values(["sold_at", "line"]).itertuples():
+        kept = free.setdefault((line.customer, line.product, line.day, abs(line.quantity)), [])
+        if line.quantity > 0:
+            kept.append(line.line)
+        elif line.invoice.startswith("C") and kept:
+            found.append(kept.pop(0))
+    return found
 
 
 def test_daily_demand_is_that_of_pandas(project_of):

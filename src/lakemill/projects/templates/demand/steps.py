@@ -39,6 +39,27 @@ RULES = """
     ) numbered
 """
 
+# A cancellation takes back the first sale before it, of the same day, customer, product and quantity, that none has taken
+# back yet. Those that find no sale are as many as the balance of sales and cancellations ever falls below 0. Only the same
+# day counts: what is known when the day is over may change that day's demand, what becomes known later may not.
+TAKEN_BACK = """
+    select line as sale from (
+      select line, change,
+             row_number() over (partition by customer, product, day, units, change order by sold_at, line) as nth,
+             sum(case when change = -1 then 1 else 0 end) over (partition by customer, product, day, units)
+               + least(min(balance) over (partition by customer, product, day, units), 0) as cancelled
+      from (
+        select *, sum(change) over (partition by customer, product, day, units order by sold_at, line rows unbounded preceding) as balance
+        from (
+          select line, customer, product, day, sold_at, abs(quantity) as units, case when rule is null then 1 else -1 end as change
+          from judged
+          where customer is not null and copy = 1 and (rule is null or (substr(invoice, 1, 1) = 'C' and quantity < 0))
+        ) events
+      ) balanced
+    ) counted
+    where change = 1 and nth <= cancelled
+"""
+
 
 def ingest(ws: lm.Workspace) -> str:
     """Sort the raw invoice lines into sales and quarantine; no line is lost."""
@@ -51,8 +72,14 @@ def ingest(ws: lm.Workspace) -> str:
         """,
         raw=raw_lines(),
     )
-    judged = ws.sql(RULES, lines=lines)
     columns = "line, invoice, product, description, quantity, day, sold_at, pence, customer, country"
+    judged = ws.sql(RULES, lines=lines)
+    judged = ws.sql(
+        f"select {columns}, case when sale is null then rule else 'sold and cancelled on the same day' end as rule "
+        "from judged left join taken_back on sale = line",
+        judged=judged,
+        taken_back=ws.sql(TAKEN_BACK, judged=judged),
+    )
     sales = ws.table("main.retail.sales")
     quarantine = ws.table("main.retail.quarantine")
     sales.write(ws.sql(f"select {columns} from judged where rule is null", judged=judged), mode="overwrite")
