@@ -14,7 +14,7 @@ test: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --require=local,ray,spark
+	$(BIN)/pytest -n 2 --require=local,ray,spark,postgres
 
 docs: .venv/dev
 	$(BIN)/pip install --quiet --group docs

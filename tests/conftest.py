@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -16,7 +17,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require", default="", help="kinds whose absence is a failure, not a skip: ray,spark")
+    parser.addoption("--require", default="", help="kinds whose absence is a failure, not a skip: ray,spark,postgres")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +56,26 @@ def frame_engines(required: set[str]) -> Iterator[dict[str, FrameEngine]]:
     yield _Lazy(opened, lambda kind: _loaded(FRAME_ENGINES, kind, required)(ClusterSpec(kind=kind)))
     for engine in opened.values():
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql(required: set[str], tmp_path_factory) -> Iterator[Callable[[str], str]]:
+    """Make databases on a PostgreSQL server of this test session; returns their URLs."""
+    if find_spec("pgserver") is None:
+        assert "postgres" not in required, "--require=postgres: pgserver is not installed"
+        pytest.skip("pgserver is not installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pgserver
+
+    server = pgserver.get_server(folder / "data")
+
+    def database(name: str) -> str:
+        server.psql(f"create database {name}")
+        return server.get_uri(name)
+
+    yield database
+    server.cleanup()
 
 
 class _Lazy(dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -12,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -426,23 +424,9 @@ def test_a_later_version_of_the_runner_goes_on_with_the_run(place, monkeypatch):
     assert place.tasks("end") == {"first": 1, "second": 1, "third": 1}
 
 
-@pytest.fixture(scope="module")
-def postgres(required, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("postgres")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    if find_spec("pgserver") is None:
-        assert "postgres" not in required, "--require=postgres: pgserver is not installed"
-        pytest.skip("pgserver is not installed")
-    import pgserver
-
-    server = pgserver.get_server(folder / "data")
-    yield server.get_uri()
-    server.cleanup()
-
-
-def test_in_postgresql_too_the_waiting_runner_takes_over(place, postgres):
+def test_in_postgresql_too_the_waiting_runner_takes_over(place, postgresql):
     with (place.folder / "lakemill.yml").open("a") as file:
-        file.write(f"\ntargets: {{p: {{workspace: {{metadata: '{postgres}'}}}}}}\n")
+        file.write(f"\ntargets: {{p: {{workspace: {{metadata: '{postgresql('jobs')}'}}}}}}\n")
     first = place.start()
     until(lambda: place.tasks()["second"])
     second = place.start()
