@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakemill.catalog import Catalog, Commit, TableInfo
 from lakemill.core.records import TableRef
 from lakemill.engines.frames import Frame, FrameEngine
+from lakemill.workspace.summary import summarize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,13 @@ class Table:
         if not engine.is_frame(data):
             return self._catalog.write(self.name, data, mode=mode, keys=keys, evolve=evolve)
         return engine.write(data, self._catalog, name=self.name, mode=mode, keys=keys, evolve=evolve)
+
+    def summary(self) -> pd.DataFrame:
+        """Return counts, mean, deviation and quartiles of each column, as `workspace.summary.summarize` defines them.
+
+        The table may be larger than memory. It is sorted once a numeric column.
+        """
+        return summarize(self._frames(), self.scan())
 
     def to_arrow(self) -> pa.Table:
         """Read the whole table into memory as Arrow."""
