@@ -13,13 +13,12 @@ from lakemill.core.records import to_json
 from lakemill.projects import open_workspace
 from lakemill.registry import EVALUATION, BetterThan, Evaluation, decide
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
-
 MODEL = """\
 import mlflow
+import pandas as pd
 
 class Same(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: pd.DataFrame, params=None):
         return model_input
 
 mlflow.models.set_model(Same())
