@@ -41,7 +41,10 @@ def init_project(directory: Path | str, template: str = "demand") -> Path:
     try:
         shutil.copytree(source, target, ignore=_LEFT_OUT, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:
-        raise StorageError(f"cannot write the project into {target}: {error}") from error
+        raise StorageError(
+            f"cannot write the project into {target}: {error}",
+            hint="name a folder that this user may write, on a disk with room",
+        ) from error
     return target / FILE_NAME
 
 
