@@ -1,1 +1,1 @@
-"""Room under construction."""
+"""The command `lakemill`: a face that parses, calls and prints."""
