@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+from typing import Final
 
 import psutil
 import ray
@@ -14,6 +16,7 @@ from lakemill.core.records import ClusterSpec
 from lakemill.engines.idle import IdleStop
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+ANSWER_SECONDS: Final = 10
 
 
 class RayCluster(IdleStop):
@@ -41,8 +44,9 @@ class RayCluster(IdleStop):
         if self._guest:
             return
         try:
+            _check_answers(self.spec.address)
             ray.init(**self._arguments(), log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise EngineError(
                 f"no Ray cluster at {self.spec.address or 'this machine'}: {error}",
                 hint="check the address, or leave it empty to start Ray here",
@@ -76,3 +80,10 @@ class RayCluster(IdleStop):
         if self._nodes is not None:
             self._nodes.shutdown()
             self._nodes = None
+
+
+def _check_answers(address: str) -> None:
+    """Raise where nobody listens at ``host:port``: Ray itself goes on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()

@@ -109,7 +109,7 @@ class SparkCluster(IdleStop):
             return SparkSession.builder.remote(self.spec.address).getOrCreate()
         except ImportError as error:
             raise MissingExtraError(
-                f"Spark Connect needs packages that are not installed: {error}", hint="pip install 'pyspark[connect]'"
+                f"Spark Connect needs packages that are not installed: {error}", hint="pip install 'lakemill[spark]'"
             ) from error
         except PySparkException as error:
             raise EngineError(
