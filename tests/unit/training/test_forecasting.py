@@ -14,6 +14,7 @@ import lakemill as lm
 from lakemill.core.errors import ConfigError, SchemaError
 from lakemill.core.records import Context
 from lakemill.training.many import train
+from lakemill.training.many.session import Session
 from lakemill.workspace import Workspace, WorkspaceSettings
 
 DAYS, HORIZON, PRODUCTS = 180, 14, 24
@@ -131,6 +132,15 @@ def test_the_same_training_again_is_not_promoted(trained):
 def test_a_done_training_is_not_done_again(trained):
     ws, first = trained
     assert train(ws, definition()).version.version == first.version.version
+
+
+def test_another_calendar_makes_another_training(tmp_path):
+    with workspace(tmp_path, demand()) as ws:
+        before = Session(ws, definition())
+        assert [(ref.name, ref.version) for ref in before.refs] == [("main.shop.demand", 1), ("main.shop.calendar", 1)]
+        assert Session(ws, definition()).id == before.id
+        ws.table("main.shop.calendar").write(ws.table("main.shop.calendar").to_pandas(), mode="overwrite")
+        assert Session(ws, definition()).id != before.id
 
 
 @pytest.mark.parametrize(

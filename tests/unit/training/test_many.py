@@ -178,6 +178,8 @@ def test_the_run_says_what_was_read_where_the_results_are_and_how_long_it_took(w
     assert results == {f"lakemill.result.{MODEL}_{name}": str(number) for name, number in version.items()}
     assert run.data.tags["lakemill.table.main.a.rows"] == "1"
     assert run.data.metrics["run_seconds"] > 0.5 * 5 / 64  # the fits are part of it, however many ran at a time
+    assert 0.5 * 5 < run.data.metrics["fit_seconds"] < 64 * run.data.metrics["run_seconds"]
+    assert 2**25 < run.data.metrics["fit_peak_bytes"] < 2**31  # an interpreter with pandas and little else
 
 
 PROJECT = """

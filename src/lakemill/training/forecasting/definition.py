@@ -70,6 +70,11 @@ class Forecasting:
             )
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """Tables that it reads beside the training set."""
+        return (self.calendar,)
+
+    @property
     def local_forecasters(self) -> tuple[str, ...]:
         """Forecasters that fit one series at a time."""
         return tuple(name for name in self.forecasters if name != GLOBAL)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lakemill import features
 from lakemill.core.errors import TaskError
 from lakemill.training.many.again import BASE, Subset
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.groups import Phase
-from lakemill.training.many.identity import identity
+from lakemill.training.many.identity import identity, tables_of
 from lakemill.training.many.outputs import FAILURES
 from lakemill.training.many.packs import Packs, Part, write_packs
 from lakemill.training.many.run import PhaseSummary, run_phase
@@ -38,10 +37,19 @@ class Session:
         self.workspace = workspace
         self.definition = definition
         self.subset = subset
-        self.refs = features.table_refs(workspace, definition.training_set)
+        self.refs = tables_of(workspace, definition)
         self.id = subset.training if subset else identity(workspace, definition)
         self.staging = Staging(Path(workspace.folder("staging", self.id)))
         self.packs = Packs(numbers=(), groups=0)
+        self.summaries: list[PhaseSummary] = []
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Seconds inside the function, summed over groups and phases, and the largest child process of this run."""
+        return {
+            "fit_seconds": sum(summary.fit_seconds for summary in self.summaries),
+            "fit_peak_bytes": max(summary.peak_bytes for summary in self.summaries),
+        }
 
     @property
     def tags(self) -> dict[str, str]:
@@ -84,4 +92,5 @@ class Session:
             )
         if self.subset is not None:
             self.subset.carry_over(tables.values())
+        self.summaries.append(summary)
         return summary

@@ -213,7 +213,7 @@ def _keyed(columns: dict[str, list[Any]], by: tuple[str, ...]) -> Iterator[tuple
 
 def _log(run: Run, session: Session, fitted: Fitted, models: int) -> None:
     run.log_params({"by": ", ".join(session.definition.keys), "training": session.id, "models": models})
-    run.log_metrics({name: evaluation.value for name, evaluation in fitted.evaluations.items()})
+    run.log_metrics(session.metrics | {name: evaluation.value for name, evaluation in fitted.evaluations.items()})
     run.log_outputs(_results(session))
     for name, text in {"definition.json": to_json(session.definition), **fitted.texts}.items():
         run.log_text(text, name)
