@@ -34,6 +34,13 @@ FIFTY = """
     order by InvoiceDate, InvoiceNo, StockCode, Quantity, UnitPrice
 """
 
+ORDERS = {
+    "demand_features": ("product", "day"),
+    "weekday_features": ("product", "weekday", "day"),
+    "forecast": ("product", "day"),
+    "demand_accuracy": ("product", "method"),
+}
+
 
 def lakemill(*arguments: str, cwd: Path, code: int = 0) -> str:
     done = subprocess.run(
@@ -153,7 +160,7 @@ def test_every_product_has_a_registered_forecast(project_of):
 
 @pytest.mark.parametrize("kind", [kind for kind in TASK_ENGINES.kinds() if kind != "local"])
 def test_engines_give_the_same_forecasts(project_of, kind, required):
-    """0 ULP: not one bit of any forecast, weight or accuracy differs."""
+    """0 ULP: not one bit of any feature, forecast, weight or accuracy differs."""
     try:
         TASK_ENGINES.load(kind)
     except MissingExtraError as error:
@@ -161,7 +168,7 @@ def test_engines_give_the_same_forecasts(project_of, kind, required):
             pytest.fail(str(error))
         pytest.skip(str(error))
     here, there = project_of("local"), project_of(kind)
-    for table, order in (("forecast", ("product", "day")), ("demand_accuracy", ("product", "method"))):
+    for table, order in ORDERS.items():
         expected, found = rows(here, table, *order), rows(there, table, *order)
         columns = [name for name in expected.columns if name != "training"]
         pd.testing.assert_frame_equal(found[columns], expected[columns], check_exact=True)

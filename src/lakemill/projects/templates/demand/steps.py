@@ -170,7 +170,7 @@ def known_in_the_morning(ws: lm.Workspace) -> lm.Frame:
     """Levels, peaks, rests and prices of each product, from the days before."""
     means = ", ".join(f"{mean(past(n))} / scale as mean_{n}" for n in (6, 12, 28, 56, 112))
     shares = ", ".join(
-        f"avg(case when quantity > 0 then 1.0 else 0.0 end) {past(n)} as sold_{n}, max(quantity) {past(n)} / scale as max_{n}"
+        f"avg(case when quantity > 0 then 1e0 else 0e0 end) {past(n)} as sold_{n}, max(quantity) {past(n)} / scale as max_{n}"
         for n in (28, 112)
     )
     return ws.sql(
