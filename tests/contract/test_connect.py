@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def address(tmp_path, required):
     command += [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     with subprocess.Popen(command, env=variables, cwd=tmp_path) as server:
         while server.poll() is None and not _answers(port):
-            pass
+            time.sleep(0.1)
         yield f"sc://127.0.0.1:{port}"
         server.kill()
 

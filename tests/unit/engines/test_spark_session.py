@@ -87,49 +87,72 @@ def test_the_wheel_brings_a_java_and_an_idle_cluster_stops(tmp_path, path):
 
 
 WORKERS = """
-    import json, os, signal, time, psutil, pyarrow as pa
+    import json, os, signal, tempfile, threading, time, psutil, pyarrow as pa
     from lakemill.core.records import ClusterSpec, Resources
     from lakemill.engines.frames.spark import SparkFrames
     from lakemill.engines.tasks import Task
     from lakemill.engines.tasks.spark import SparkTasks
 
     spec = ClusterSpec(kind="spark", num_workers=2, cpus_per_worker=1)
+    folder = tempfile.mkdtemp()
+
+    def begin(work):
+        open(f"{folder}/{work}-{os.getpid()}-{time.time_ns()}", "w").close()
+
+    def begun(work):
+        return sum(name.startswith(f"{work}-") for name in os.listdir(folder))
+
+    def hold(work):
+        while not os.path.exists(f"{folder}/go on with {work}"):
+            time.sleep(0.05)
 
     def executors():
         found = [p for p in psutil.Process().children(recursive=True) if p.name() == "java"]
         return [p for p in found if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())]
 
+    def kill_one_of_two_at(work, least):
+        while begun(work) < least:
+            time.sleep(0.05)
+        executors()[0].send_signal(signal.SIGKILL)
+        open(f"{folder}/go on with {work}", "w").close()
+
     def work(n, attempt):
-        time.sleep(0.5)
+        begin("tasks")
+        if n >= 2:
+            hold("tasks")
         return n * n
 
-    tasks, frames, outcomes, killed = SparkTasks(spec), SparkFrames(spec), [], 0
-    for outcome in tasks.map_tasks(work, [Task(key=str(n), payload=n) for n in range(12)], each=Resources(cpus=1)):
-        outcomes.append((outcome.value, outcome.failure))
-        if not killed:
-            executors()[0].send_signal(signal.SIGKILL)
-            killed += 1
+    tasks, frames = SparkTasks(spec), SparkFrames(spec)
+    outcomes = tasks.map_tasks(work, [Task(key=str(n), payload=n) for n in range(12)], each=Resources(cpus=1))
+    done = [next(outcomes), next(outcomes)]
+    kill_one_of_two_at("tasks", 4)
+    done += list(outcomes)
 
     def slow(batch):
-        time.sleep(2)
+        begin("batches")
+        hold("batches")
         return batch
 
-    schema = pa.schema({"x": pa.int64()})
-    frame = frames.map_batches(frames.native.range(0, 40_000, 1, 4).withColumnRenamed("id", "x"), slow, schema=schema)
-    stream = frames.to_arrow(frame)
-    rows = stream.read_next_batch().num_rows
-    executors()[0].send_signal(signal.SIGKILL)
-    rows += stream.read_all().num_rows
+    frame = frames.map_batches(
+        frames.native.range(0, 40_000, 1, 4).withColumnRenamed("id", "x"), slow, schema=pa.schema({"x": pa.int64()})
+    )
+    rows = []
+    reading = threading.Thread(target=lambda: rows.append(frames.to_arrow(frame).read_all().num_rows))
+    reading.start()
+    kill_one_of_two_at("batches", 2)
+    reading.join()
     tasks.close()
     frames.close()
-    print(json.dumps([sorted(outcomes), rows, len(executors())]))
+    values = sorted((outcome.value, outcome.failure) for outcome in done)
+    print(json.dumps([values, begun("tasks") > 12, rows, begun("batches") > 4, len(executors())]))
 """
 
 
 @pytest.mark.xdist_group("spark")
 def test_a_killed_worker_costs_no_result(tmp_path):
+    """Each worker has a task, then a batch, in hand when one of them is killed: what it had is done again."""
     found, _ = _run(WORKERS, tmp_path)
-    assert found == [[[n * n, None] for n in range(12)], 40_000, 0]
+    assert found == [[[n * n, None] for n in range(12)], True, [40_000], True, 0]
 
 
 GUEST = """

@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -27,11 +28,15 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     while True:
         try:
-            function, payload, losses = connection.recv()
+            function, payload, losses, limited = connection.recv()
         except (EOFError, ConnectionError):
             return
-        attempt = Attempt(losses, lambda item: connection.send(At(item=item, peak_bytes=peak_bytes())))
-        connection.send(_answer(function, payload, attempt))
+        connection.send(_answer(function, payload, Attempt(losses, _announcer(connection, limited=limited))))
+
+
+def _announcer(connection: Connection, *, limited: bool) -> Callable[[str], None]:
+    """Return what tells the parent of an item; the peak takes the kernel as long as all else together."""
+    return lambda item: connection.send(At(item=item, peak_bytes=peak_bytes() if limited else 0))
 
 
 def _answer(function: bytes, payload: bytes, attempt: Attempt) -> Reply:

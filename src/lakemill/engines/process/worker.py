@@ -74,7 +74,7 @@ class Reply:
 
 @record
 class At:
-    """What a child says as it begins an item: its name, and the peak of memory up to then."""
+    """What a child says as it begins an item: its name, and the peak of memory up to then (0: not asked for)."""
 
     item: str
     peak_bytes: int
@@ -134,7 +134,7 @@ class Worker:
             If another thread has retired the worker.
         """
         connection = self._ensure()
-        connection.send((call.function, call.payload, call.losses))
+        connection.send((call.function, call.payload, call.losses, self.limits.memory_bytes is not None))
         return self._watch(connection)
 
     def close(self) -> None:
