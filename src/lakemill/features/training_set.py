@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from lakemill.catalog.schemas import quoted
+import pyarrow as pa
+
+from lakemill.catalog.schemas import arrow_stream, quoted
 from lakemill.core.records import TableRef
 from lakemill.engines.frames import AsOf, Frame
 from lakemill.features.joins import Join, check_spine, column_types, plan
@@ -12,9 +15,14 @@ from lakemill.features.records import TrainingSet, as_training_set
 from lakemill.features.tables import schema_of
 from lakemill.workspace import Workspace
 
+POSITION: Final = "lakemill_position"
+
 
 def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None = None) -> Frame:
     """Return a training set as a frame of the workspace's engine: every row of the spine, once.
+
+    Rows that are handed over as `spine` in Arrow or pandas keep their order; those of tables and of
+    an engine's frames have none.
 
     A look-up with a time sees no feature row that is later than the spine's row, and of those that
     are not, the latest. Where there is none, features are null, or their default.
@@ -39,8 +47,9 @@ def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None 
         If a look-up doesn't go with its table's keys and time, or two columns would share a name.
     """
     training_set = as_training_set(training_set)
-    rows = ws.sql("select * from s", s=training_set.spine if spine is None else spine)
+    rows = _spine(ws, training_set.spine if spine is None else spine)
     columns = column_types(schema_of(ws, rows))
+    ordered = columns.pop(POSITION, None) is not None
     if spine is None and training_set.label:
         check_spine(training_set.label, columns, what="label")
     defaults: dict[str, str] = {}
@@ -49,7 +58,8 @@ def load(ws: Workspace, training_set: TrainingSet | str, *, spine: Frame | None 
         rows = _joined(ws, rows, join)
         columns |= join.added
         defaults |= join.defaults
-    return _selected(ws, rows, list(columns), exclude=training_set.exclude_columns, defaults=defaults)
+    query = _selection(list(columns), exclude=training_set.exclude_columns, defaults=defaults)
+    return ws.frames.sql(f"{query} order by {POSITION}" if ordered else query, {"s": rows})
 
 
 def table_refs(ws: Workspace, training_set: TrainingSet | str) -> tuple[TableRef, ...]:
@@ -63,6 +73,14 @@ def table_refs(ws: Workspace, training_set: TrainingSet | str) -> tuple[TableRef
     training_set = as_training_set(training_set)
     names = dict.fromkeys([training_set.spine, *(lookup.table_name for lookup in training_set.lookups)])
     return tuple(ws.catalog.ref(name) for name in names)
+
+
+def _spine(ws: Workspace, spine: Any) -> Frame:
+    """Return the rows to join to; only rows that are handed over have an order, so that they get a number."""
+    if isinstance(spine, str) or ws.frames.is_frame(spine):
+        return ws.sql("select * from s", s=spine)
+    rows = arrow_stream(spine).read_all()
+    return ws.frames.from_arrow(rows.append_column(POSITION, pa.array(range(len(rows)), pa.int64())))
 
 
 def _joined(ws: Workspace, rows: Frame, join: Join) -> Frame:
@@ -85,9 +103,7 @@ def _key_join(join: Join) -> str:
     return f"select {', '.join(['s.*', *columns])} from s left join f on {' and '.join(keys)}"
 
 
-def _selected(
-    ws: Workspace, rows: Frame, columns: Sequence[str], *, exclude: Sequence[str], defaults: Mapping[str, str]
-) -> Frame:
+def _selection(columns: Sequence[str], *, exclude: Sequence[str], defaults: Mapping[str, str]) -> str:
     for name in exclude:
         check_spine(name, columns, what="excluded column")
     kept = [
@@ -95,4 +111,4 @@ def _selected(
         for name in columns
         if name not in exclude
     ]
-    return ws.frames.sql(f"select {', '.join(kept)} from s", {"s": rows})
+    return f"select {', '.join(kept)} from s"

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from lakemill import features
 from lakemill.core.errors import ConfigError, NotFoundError, SchemaError
+from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.features import FeatureLookup, TrainingSet
 
 SPINE = "main.shop.demand"
@@ -192,3 +194,26 @@ def test_rows_of_any_library_may_take_the_place_of_the_spine(shop, rows):
     asked = pd.DataFrame({"product": ["a", "z"], "day": [day(4), day(4)]})
     frame = features.load(shop, training_set(prices()), spine=asked)
     assert rows(frame) == sorted([("a", day(4), 3.0, 3), ("z", day(4), None, None)], key=repr)
+
+
+@pytest.mark.parametrize("kind", FRAME_ENGINES.kinds())
+def test_rows_that_are_handed_over_keep_their_order(ws, frame_engines, kind):
+    """Also through two joins, one of them as of a time, against the order of a shuffled frame."""
+    generator, n = np.random.default_rng(2), 20_000
+    ws.__dict__["frames"] = frame_engines[kind]
+    days = [day(number) for number in range(1, 29)]
+    known = pa.table({"product": ["a", "b"] * 28, "day": [d for d in days for _ in "ab"], "price": np.arange(56.0)})
+    features.create_table(ws, PRICES, known, primary_keys="product", timeseries_column="day")
+    features.create_table(ws, PRODUCTS, pa.table({"code": ["a", "b"], "kind": ["toy", "book"]}), primary_keys="code")
+    asked = pd.DataFrame(
+        {
+            "product": generator.choice(list("abc"), n),
+            "day": generator.choice(days, n),
+            "order": generator.permutation(n),
+        }
+    )
+    by_code = FeatureLookup(table_name=PRODUCTS, lookup_key="product")
+    frame = features.load(ws, training_set(prices(), by_code), spine=asked)
+    found = ws.frames.to_arrow(frame).read_all().to_pandas()
+    assert list(found.columns) == ["product", "day", "order", "price", "kind"]
+    pd.testing.assert_frame_equal(found[["product", "day", "order"]], asked, check_dtype=False)
