@@ -43,7 +43,7 @@ from lakemill.training.many.train import fit_groups
 
 FIT_SECONDS: Final = 0.005
 GROUPS: Final = 400
-ROUNDS: Final = {"local": 40, "ray": 15, "spark": 15}
+ROUNDS: Final = 15
 SERIES: Final = 120
 LENGTH, HORIZON = 120, 28
 CORES: Final = len(os.sched_getaffinity(0))
@@ -306,7 +306,7 @@ def main() -> None:
     tasks = TASK_ENGINES.build({"kind": given.engine, "spec": ClusterSpec(kind=given.engine)})
     startup = seconds(lambda: tasks.slots(Resources()))
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "loop": lambda: against_loop(given.engine, tasks, rounds=3 if given.quick else ROUNDS[given.engine]),
+        "loop": lambda: against_loop(given.engine, tasks, rounds=3 if given.quick else ROUNDS),
         "peer": lambda: against_statsforecast(tasks, rounds=1 if given.quick else 15),
         "registration": lambda: registration(tasks),
         "memory": lambda: memory(given.engine, series=5_000 if given.quick else 100_000),

@@ -151,10 +151,16 @@ def _manifest(results: Sequence[Finished], pack: int) -> Manifest:
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
     """Yield the groups of a pack in the order of its first part."""
-    tables = {part: pq.read_table(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
+    tables = {part: _rows(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
     slices = {part: dict(_runs(table, phase.by)) for part, table in tables.items()}
     for key in next(iter(slices.values())):
         yield Group(key, {part: table.slice(*slices[part].get(key, (0, 0))) for part, table in tables.items()})
+
+
+def _rows(path: Path) -> pa.Table:
+    """Read a small file: threads, and the search for partitions, would cost more than they bring."""
+    with pq.ParquetFile(path) as file:
+        return file.read(use_threads=False)
 
 
 def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:
