@@ -91,7 +91,7 @@ class Committer:
 
     def _batches(self, paths: Sequence[object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches():
+            for batch in pq.ParquetFile(path).iter_batches(use_threads=False):  # small files: threads cost more
                 training = pa.repeat(pa.scalar(self._training), batch.num_rows)
                 yield pa.RecordBatch.from_arrays([training, *batch.columns], schema=schema)
 
