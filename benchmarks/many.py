@@ -183,39 +183,30 @@ def interleaved(contenders: dict[str, Callable[[], float]], *, rounds: int) -> d
 def loop_figures(times: dict[str, Any], *, n: int) -> list[dict[str, Any]]:
     """Return the figures of all rounds; ``times`` holds arrays of shape ``(n,)``, in seconds."""
     fixed = float(np.median(times["fixed"]))
-    ratios: dict[str, tuple[Any, float | None]] = {
-        "time against the raw engine": (times["all"] / times["raw"], None),
-        "time against the raw engine, fixed cost apart": ((times["all"] - fixed) / times["raw"], None),
-    }
+    bare, raw = times["bare"], float(np.median(times["bare"] / times["raw"]))
+    speed_up, goal = f"speed-up on {CORES} processes against a bare loop", 1.8 if CORES == 2 else None
+
+    def slower(name: str, ratios: Any, *, goal: float | None = None) -> dict[str, Any]:
+        return figure(name, bound(ratios), "ratio", goal=goal, n=n)
+
+    def faster(name: str, ratios: Any, *, goal: float | None = None) -> dict[str, Any]:
+        value = bound(ratios, better="higher")
+        return figure(name, value, "ratio", goal=goal, better="higher", raw=raw, n=n)
+
+    overhead = []
     if "one" in times:
-        overheads = {
-            "overhead against a bare loop, one process": ((times["one"] - fixed) / times["bare"], 1.10),
-            "the same, fixed cost included": (times["one"] / times["bare"], None),
-        }
-        ratios = overheads | ratios
+        overhead = [
+            slower("overhead against a bare loop, one process", (times["one"] - fixed) / bare, goal=1.10),
+            slower("the same, fixed cost included", times["one"] / bare),
+        ]
     return [
-        *(figure(name, bound(values), "ratio", goal=goal, n=n) for name, (values, goal) in ratios.items()),
-        *(
-            figure(
-                name,
-                bound(times["bare"] / seconds_taken, better="higher"),
-                "ratio",
-                goal=goal,
-                better="higher",
-                raw=float(np.median(times["bare"] / times["raw"])),
-                n=n,
-            )
-            for name, seconds_taken, goal in (
-                (
-                    f"speed-up on {CORES} processes against a bare loop",
-                    times["all"] - fixed,
-                    1.8 if CORES == 2 else None,
-                ),
-                ("the same, fixed cost included", times["all"], None),
-            )
-        ),
+        *overhead,
+        slower("time against the raw engine", times["all"] / times["raw"]),
+        slower("time against the raw engine, fixed cost apart", (times["all"] - fixed) / times["raw"]),
+        faster(speed_up, bare / (times["all"] - fixed), goal=goal),
+        faster("the same, fixed cost included", bare / times["all"]),
         figure("fixed cost of a training, engine up", fixed, "s", n=n),
-        figure("seconds of the bare loop", float(np.median(times["bare"])), "s", n=n),
+        figure("seconds of the bare loop", float(np.median(bare)), "s", n=n),
     ]
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from lakemill.catalog import Catalog
 from lakemill.core.errors import MissingExtraError
-from lakemill.core.records import ClusterSpec
+from lakemill.core.records import ClusterSpec, Context
 from lakemill.engines.frames import FRAME_ENGINES, FrameEngine
 from lakemill.engines.tasks import TASK_ENGINES, TaskEngine
+from lakemill.metadata import Database
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -56,6 +60,12 @@ def frame_engines(required: set[str]) -> Iterator[dict[str, FrameEngine]]:
     yield _Lazy(opened, lambda kind: _loaded(FRAME_ENGINES, kind, required)(ClusterSpec(kind=kind)))
     for engine in opened.values():
         engine.close()
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with closing(Database(f"sqlite:///{tmp_path}/metadata.db")) as database:
+        yield Catalog(root=str(tmp_path / "tables"), database=database, context=Context(user="test"))
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,11 @@ import os
 
 import pytest
 
-from lakemill.catalog import Catalog
-from lakemill.core.records import ClusterSpec, Context
+from lakemill.core.records import ClusterSpec
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
-from lakemill.metadata import Database
 from lakemill.testing.frames import FrameEngineContract
 from lakemill.testing.tasks import TaskEngineContract
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/metadata.db")
-    yield Catalog(root=str(tmp_path / "tables"), database=database, context=Context(user="test"))
-    database.close()
 
 
 def _opened(slot):

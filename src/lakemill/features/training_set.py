@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from lakemill.catalog.schemas import arrow_stream, quoted
@@ -80,7 +81,7 @@ def _spine(ws: Workspace, spine: Any) -> Frame:
     if isinstance(spine, str) or ws.frames.is_frame(spine):
         return ws.sql("select * from s", s=spine)
     rows = arrow_stream(spine).read_all()
-    return ws.frames.from_arrow(rows.append_column(POSITION, pa.array(range(len(rows)), pa.int64())))
+    return ws.frames.from_arrow(rows.append_column(POSITION, pa.array(np.arange(len(rows)))))
 
 
 def _joined(ws: Workspace, rows: Frame, join: Join) -> Frame:

@@ -10,8 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakemill.catalog import Catalog
-from lakemill.core.records import Context
-from lakemill.metadata import Database
 from lakemill.training.many import staging as staging_module
 from lakemill.training.many.commit import Committer
 from lakemill.training.many.groups import Phase
@@ -24,12 +22,6 @@ PHASE = Phase(name="fit", by=("k",), parts={}, fn=dict, outputs={"models": pa.sc
 
 class Killed(BaseException):
     """Stands for a SIGKILL at an exact place: nothing below may handle it."""
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    with contextlib.closing(Database(f"sqlite:///{tmp_path}/metadata.db")) as database:
-        yield Catalog(root=str(tmp_path / "tables"), database=database, context=Context(user="tester"))
 
 
 @pytest.fixture

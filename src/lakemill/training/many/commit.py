@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from lakemill.catalog import Catalog, CommitKey
 from lakemill.training.many.groups import Phase
 from lakemill.training.many.outputs import FAILURES
-from lakemill.training.many.staging import Staging
+from lakemill.training.many.staging import Staging, read_batches
 
 COMMIT_SECONDS: Final = 20.0
 
@@ -89,9 +90,9 @@ class Committer:
         schema = with_training(pq.read_schema(paths[0]))
         return pa.RecordBatchReader.from_batches(schema, self._batches(paths, schema))
 
-    def _batches(self, paths: Sequence[object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _batches(self, paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches(use_threads=False):  # small files: threads cost more
+            for batch in read_batches(path):
                 training = pa.repeat(pa.scalar(self._training), batch.num_rows)
                 yield pa.RecordBatch.from_arrays([training, *batch.columns], schema=schema)
 

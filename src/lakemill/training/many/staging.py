@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from lakemill.core.records import record, to_json
 from lakemill.engines.process import Failure
 
@@ -155,6 +158,12 @@ class Staging:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a file of a pack, in batches and without threads, which would cost more than these files take."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=columns, use_threads=False)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from lakemill import features
 from lakemill.catalog.schemas import check_columns
@@ -30,6 +29,7 @@ from lakemill.training.many.groups import read_groups
 from lakemill.training.many.outputs import FAILURES, Key
 from lakemill.training.many.packs import Part
 from lakemill.training.many.session import Session
+from lakemill.training.many.staging import read_batches
 from lakemill.workspace import Workspace, execute
 
 MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
@@ -198,8 +198,8 @@ def _register(session: Session, fitted: Fitted, run: Run) -> ModelVersion:
 
 def _models(session: Session) -> Iterator[tuple[tuple[Any, ...], bytes]]:
     for pack in session.packs.numbers:
-        table = pq.ParquetFile(session.staging.result("fit", pack) / "models.parquet")
-        for batch in table.iter_batches(columns=[*session.definition.keys, "model"]):
+        path = session.staging.result("fit", pack) / "models.parquet"
+        for batch in read_batches(path, columns=[*session.definition.keys, "model"]):
             yield from _keyed(batch.to_pydict(), session.definition.keys)
     if session.subset is not None:
         for batch in session.workspace.frames.to_arrow(session.subset.others(session.table("models"))):

@@ -9,10 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lakemill.catalog import Catalog
 from lakemill.core.errors import ConfigError, DuplicateKeyError, SchemaError, TaskError
-from lakemill.core.records import Context
-from lakemill.metadata import Database
 from lakemill.testing.frames import rows_of
 
 pytestmark = pytest.mark.xdist_group("spark")
@@ -22,13 +19,6 @@ X = pa.schema({"x": pa.int64()})
 @pytest.fixture
 def engine(frame_engines):
     return frame_engines["spark"]
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/metadata.db")
-    yield Catalog(root=str(tmp_path / "tables"), database=database, context=Context(user="test"))
-    database.close()
 
 
 def _refuse_seven(batch):
