@@ -119,7 +119,8 @@ def test_a_run_prints_one_document_and_tells_its_progress_on_standard_error(shop
     assert (told["run"]["status"], told["error"]) == ("success", None)
     assert told["report"] == str(shop / ".lakemill" / "reports" / "shop.html")
     events = [line.split(" s  ")[1] for line in (shop / "events.txt").read_text().splitlines()]
-    assert [line.partition(" (")[0] for line in events] == [
+    changes = [line.partition(" (")[0] for line in events if not line.startswith("ingest/")]  # a slow run tells more
+    assert changes == [
         "ingest: started",
         "ingest: 5 rows",
         "report: started",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import pickle
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+
+from lakemill.training.many.own_modules import OwnModules
 
 CACHED_MODELS: Final = 1024
 
@@ -45,9 +46,12 @@ class GroupModels:
     ----------
     path
         The SQLite file.
+    modules
+        Folder of the project's modules that came with the models.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, modules: Path) -> None:
+        self._modules = OwnModules(modules)
         self._connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
@@ -63,7 +67,7 @@ class GroupModels:
         text = key_text(key)
         if text not in self._cache:
             row = self._connection.execute("select model from models where key = ?", (text,)).fetchone()
-            self._cache[text] = pickle.loads(row[0]) if row else None
+            self._cache[text] = self._modules.loads(row[0]) if row else None
             if len(self._cache) > CACHED_MODELS:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(text)

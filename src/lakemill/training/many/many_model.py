@@ -23,7 +23,8 @@ class ManyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Open the file of models; read the columns that name a group."""
-        self.models = GroupModels(Path(context.artifacts["models"]))
+        models = Path(context.artifacts["models"])
+        self.models = GroupModels(models, modules=models.parents[1] / "code")  # MLflow's name for code_paths
         self.by: list[str] = json.loads(Path(context.artifacts["layout"]).read_text())["by"]
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
