@@ -129,9 +129,9 @@ def test_killed_at_random_instants_and_run_again_the_tables_are_whole(tmp_path, 
 @pytest.mark.parametrize(
     "pattern",
     [
-        "staging/*/packs/rows/000001.parquet",
+        "staging/*/packs/rows/000001.arrows",
         "staging/*/spools/fit/000002/*",
-        "staging/*/results/fit/.0*/models.parquet",
+        "staging/*/results/fit/.0*/models.arrows",
         "staging/*/results/fit/000003",
         "staging/*/batches/fit/000000.json",
         "tables/main/a/model_models/_delta_log/*1.json",

@@ -6,7 +6,6 @@ import contextlib
 
 import deltalake
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lakemill.catalog import Catalog
@@ -14,6 +13,7 @@ from lakemill.training.many import staging as staging_module
 from lakemill.training.many.commit import Committer
 from lakemill.training.many.groups import Phase
 from lakemill.training.many.outputs import LEDGER
+from lakemill.training.many.rows import SUFFIX, write_rows
 from lakemill.training.many.staging import Finished, Spool, Staging
 
 TABLES = {"models": "main.a.models", "failures": "main.a.failures"}
@@ -32,8 +32,8 @@ def staging(tmp_path):
 def finish(staging: Staging, *packs: int) -> None:
     for pack in packs:
         with staging.finishing("fit", pack) as folder:
-            pq.write_table(pa.table({"k": [pack], "model": [f"m{pack}"]}), folder / "models.parquet")
-            pq.write_table(pa.schema([("k", pa.int64()), *LEDGER]).empty_table(), folder / "failures.parquet")
+            write_rows(folder / f"models{SUFFIX}", pa.table({"k": [pack], "model": [f"m{pack}"]}))
+            write_rows(folder / f"failures{SUFFIX}", pa.schema([("k", pa.int64()), *LEDGER]).empty_table())
 
 
 def committer(catalog: Catalog, staging: Staging) -> Committer:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lakemill.core.errors import ConfigError
@@ -15,6 +14,7 @@ from lakemill.engines.process import Attempt, Loss
 from lakemill.training.many import GroupResult, ManyTraining
 from lakemill.training.many.functions import ROWS, fit_phase
 from lakemill.training.many.groups import fit_pack
+from lakemill.training.many.rows import SUFFIX, read_rows, schema_of, write_rows
 from lakemill.training.many.staging import Staging
 
 
@@ -29,11 +29,11 @@ def fitted(root: Path, fit, *, losses=(), announced=None, **outputs):
     staging = Staging(root)
     path = staging.pack_file(ROWS, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"k": list("aabbc"), "t": [0, 1, 0, 1, 0], "y": [1.0, 2.0, 3.0, 4.0, 5.0]}), path)
+    write_rows(path, pa.table({"k": list("aabbc"), "t": [0, 1, 0, 1, 0], "y": [1.0, 2.0, 3.0, 4.0, 5.0]}))
     attempt = Attempt(tuple(losses), (announced if announced is not None else []).append)
     manifest = fit_pack((fit_phase(definition(fit, **outputs)), str(root), 0), attempt)
     folder = staging.result("fit", 0)
-    return manifest, {file.stem: pq.read_table(file).to_pylist() for file in folder.glob("*.parquet")}
+    return manifest, {file.stem: read_rows(file).to_pylist() for file in folder.glob(f"*{SUFFIX}")}
 
 
 def test_a_bare_model_is_a_result(tmp_path):
@@ -51,7 +51,7 @@ def test_metrics_and_tables_have_their_group_and_their_declared_types(tmp_path):
     _, tables = fitted(tmp_path, fit, last={"y": "float32"})
     assert tables["metrics"][:2] == [{"k": "a", "metric": "n", "value": 2.0}, {"k": "a", "metric": "max", "value": 2.0}]
     assert tables["last"] == [{"k": "a", "y": 2.0}, {"k": "b", "y": 4.0}, {"k": "c", "y": 5.0}]
-    schema = pq.read_schema(Staging(tmp_path).result("fit", 0) / "last.parquet")
+    schema = schema_of(Staging(tmp_path).result_file("fit", 0, "last"))
     assert schema.field("y").type == pa.float32()
 
 

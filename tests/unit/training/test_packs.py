@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lakemill.core.errors import SchemaError
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.training.many.packs import MAX_GROUPS, Part, Size, packs_for, write_packs
+from lakemill.training.many.rows import read_rows
 from lakemill.training.many.staging import Staging
 
 
@@ -33,7 +33,7 @@ def cut(frames, root: Path, table: pa.Table, *, slots: int = 2, **more: pa.Table
     parts = {name: Part(frame=frames.from_arrow(data), order=("t",)) for name, data in {"rows": table, **more}.items()}
     staging = Staging(root)
     packs = write_packs(frames, staging, parts=parts, by=("k",), cost="count(*)", slots=slots)
-    return packs, {number: pq.read_table(staging.pack_file("rows", number)).to_pandas() for number in packs.numbers}
+    return packs, {number: read_rows(staging.pack_file("rows", number)).to_pandas() for number in packs.numbers}
 
 
 def test_every_row_is_in_one_pack_and_each_group_whole_and_in_order(frames, tmp_path):
@@ -81,19 +81,19 @@ def test_a_second_cut_takes_the_first_ones_packs(frames, tmp_path):
 def test_a_part_that_has_nothing_of_a_pack_has_an_empty_file(frames, tmp_path):
     other = pa.table({"k": [0], "t": [5], "x": [1.0]})
     packs, _ = cut(frames, tmp_path, skewed(40), other=other)
-    counts = [pq.read_metadata(Staging(tmp_path).pack_file("other", n)).num_rows for n in packs.numbers]
+    counts = [read_rows(Staging(tmp_path).pack_file("other", n)).num_rows for n in packs.numbers]
     assert sorted(counts) == [0] * (len(counts) - 1) + [1]
 
 
 def test_a_part_that_is_empty_has_empty_files(frames, tmp_path):
     packs, _ = cut(frames, tmp_path, skewed(40), other=pa.table({"k": [0], "t": [5]}).slice(0, 0))
-    tables = [pq.read_table(Staging(tmp_path).pack_file("other", n)) for n in packs.numbers]
+    tables = [read_rows(Staging(tmp_path).pack_file("other", n)) for n in packs.numbers]
     assert {(table.num_rows, tuple(table.column_names)) for table in tables} == {(0, ("k", "t"))}
 
 
 def test_rows_of_a_part_whose_group_is_not_in_the_first_are_left_out(frames, tmp_path):
     _, files = cut(frames, tmp_path, pa.table({"k": [1, 2], "t": [0, 0]}), other=pa.table({"k": [2, 9], "t": [0, 0]}))
-    other = [pq.read_table(Staging(tmp_path).pack_file("other", n)) for n in files]
+    other = [read_rows(Staging(tmp_path).pack_file("other", n)) for n in files]
     assert pa.concat_tables(other)["k"].to_pylist() == [2]
 
 

@@ -64,15 +64,15 @@ def test_a_spool_goes_with_its_pack(tmp_path: Path):
 def test_a_pack_is_finished_only_when_its_folder_has_its_name(tmp_path: Path):
     staging = Staging(tmp_path)
     with pytest.raises(RuntimeError), staging.finishing("fit", 3) as folder:  # noqa: PT012  the body is what fails
-        (folder / "models.parquet").write_text("half")
+        (folder / "models.arrows").write_text("half")
         assert staging.finished_packs("fit") == set()
         raise RuntimeError
     assert staging.finished_packs("fit") == set()
     for text in ("first", "second"):
         with staging.finishing("fit", 3) as folder:
-            (folder / "models.parquet").write_text(text)
+            (folder / "models.arrows").write_text(text)
     assert staging.finished_packs("fit") == {3}
-    assert (staging.result("fit", 3) / "models.parquet").read_text() == "first"
+    assert (staging.result("fit", 3) / "models.arrows").read_text() == "first"
 
 
 def test_promises_come_back_in_order(tmp_path: Path):

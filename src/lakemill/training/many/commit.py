@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lakemill.catalog import Catalog, CommitKey
 from lakemill.training.many.groups import Phase
 from lakemill.training.many.outputs import FAILURES
-from lakemill.training.many.staging import Staging, read_batches
+from lakemill.training.many.rows import read_batches, schema_of
+from lakemill.training.many.staging import Staging
 
 COMMIT_SECONDS: Final = 20.0
 
@@ -86,8 +86,8 @@ class Committer:
             self._catalog.write(name, self._stream(output, packs), mode="append", commit=key)
 
     def _stream(self, output: str, packs: Sequence[int]) -> pa.RecordBatchReader:
-        paths = [self._staging.result(self._phase.name, pack) / f"{output}.parquet" for pack in packs]
-        schema = with_training(pq.read_schema(paths[0]))
+        paths = [self._staging.result_file(self._phase.name, pack, output) for pack in packs]
+        schema = with_training(schema_of(paths[0]))
         return pa.RecordBatchReader.from_batches(schema, self._batches(paths, schema))
 
     def _batches(self, paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

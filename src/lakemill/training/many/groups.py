@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lakemill.core.records import record, to_json
 from lakemill.engines.process import Attempt
 from lakemill.engines.process.child import describe
 from lakemill.training.many.artifact import key_text
 from lakemill.training.many.outputs import Columns, Key, Outputs
+from lakemill.training.many.rows import read_rows, schema_of
 from lakemill.training.many.staging import Finished, Staging
 
 MANIFEST: Final = "manifest.json"
@@ -34,7 +34,7 @@ class Phase:
     by
         Columns that name a group.
     parts
-        For each input part its Parquet files: a path below the staging folder with ``{pack}`` in it.
+        For each input part its files: a path below the staging folder with ``{pack}`` in it.
         The first part names the groups; each is sorted so that a group's rows are together.
     fn
         From a group to rows: for each output its columns, scalars repeated.
@@ -121,7 +121,7 @@ def kept_manifest(staging: Staging, phase: str, pack: int) -> Manifest | None:
 
 
 def _key_fields(phase: Phase, staging: Staging, pack: int) -> tuple[pa.Field, ...]:
-    schema = pq.read_schema(staging.root / next(iter(phase.parts.values())).format(pack=pack))
+    schema = schema_of(staging.root / next(iter(phase.parts.values())).format(pack=pack))
     return tuple(schema.field(name) for name in phase.by)
 
 
@@ -151,16 +151,10 @@ def _manifest(results: Sequence[Finished], pack: int) -> Manifest:
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
     """Yield the groups of a pack in the order of its first part."""
-    tables = {part: _rows(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
+    tables = {part: read_rows(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
     slices = {part: dict(_runs(table, phase.by)) for part, table in tables.items()}
     for key in next(iter(slices.values())):
         yield Group(key, {part: table.slice(*slices[part].get(key, (0, 0))) for part, table in tables.items()})
-
-
-def _rows(path: Path) -> pa.Table:
-    """Read a small file: threads, and the search for partitions, would cost more than they bring."""
-    with pq.ParquetFile(path) as file:
-        return file.read(use_threads=False)
 
 
 def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lakemill.engines.process import Failure
+from lakemill.training.many.rows import SUFFIX, write_rows
 from lakemill.training.many.staging import Finished
 
 Key = tuple[Any, ...]
@@ -62,10 +62,10 @@ class Outputs:
         for name, schema in self._schemas.items():
             rows = [item.rows[name] for item in results if name in item.rows]
             batches = [pa.ipc.read_record_batch(pa.py_buffer(data), schema) for data in rows]
-            pq.write_table(pa.Table.from_batches(batches, schema), folder / f"{name}.parquet")
+            write_rows(folder / f"{name}{SUFFIX}", pa.Table.from_batches(batches, schema))
         failed = [(item, item.failure) for item in results if item.failure is not None]
         batches = [self._entry(item, failure, phase=phase) for item, failure in failed]
-        pq.write_table(pa.Table.from_batches(batches, self._ledger), folder / f"{FAILURES}.parquet")
+        write_rows(folder / f"{FAILURES}{SUFFIX}", pa.Table.from_batches(batches, self._ledger))
 
     def _entry(self, item: Finished, failure: Failure, *, phase: str) -> pa.RecordBatch:
         row = {

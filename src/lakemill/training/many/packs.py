@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lakemill.catalog.schemas import quoted
 from lakemill.core.errors import SchemaError
 from lakemill.core.records import record, to_json
 from lakemill.engines.frames import Frame, FrameEngine
+from lakemill.training.many.rows import write_rows
 from lakemill.training.many.spill import PACK, Spill
 from lakemill.training.many.staging import Staging
 
@@ -87,7 +87,7 @@ def write_packs(
         written, schema = _cut(frames, staging, part, plan, name=name, by=by)
         numbers = numbers or written
         for absent in set(numbers) - set(written):
-            pq.write_table(schema.empty_table(), staging.pack_file(name, absent))
+            write_rows(staging.pack_file(name, absent), schema.empty_table())
     packs = Packs(numbers=tuple(numbers), groups=groups)
     staging.note("packs.json", to_json(packs))
     return packs
@@ -153,7 +153,7 @@ def _cut(
     with Spill(staging.root / "spill" / name) as spill:
         spill.add(stream)
         for pack in spill.packs:
-            pq.write_table(in_order(spill.read(pack), first), staging.pack_file(name, pack))
+            write_rows(staging.pack_file(name, pack), in_order(spill.read(pack), first))
     return sorted(spill.packs), schema
 
 

@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from lakemill.core.records import record, to_json
 from lakemill.engines.process import Failure
+from lakemill.training.many.rows import SUFFIX
 
 
 @record
@@ -97,12 +95,12 @@ class Staging:
     @staticmethod
     def part(name: str) -> str:
         """Return where the files of an input part are, relative to the folder."""
-        return f"packs/{name}/{{pack:06d}}.parquet"
+        return f"packs/{name}/{{pack:06d}}{SUFFIX}"
 
     @staticmethod
     def output(phase: str, name: str) -> str:
         """Return where the files of a phase's output are, relative to the folder."""
-        return f"results/{phase}/{{pack:06d}}/{name}.parquet"
+        return f"results/{phase}/{{pack:06d}}/{name}{SUFFIX}"
 
     def pack_file(self, part: str, pack: int) -> Path:
         """Return the input file of a pack."""
@@ -126,6 +124,10 @@ class Staging:
         with suppress(OSError):  # another attempt was first; its files are equal
             folder.rename(final)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def result_file(self, phase: str, pack: int, output: str) -> Path:
+        """Return the file of an output of a finished pack."""
+        return self.root / self.output(phase, output).format(pack=pack)
 
     def result(self, phase: str, pack: int) -> Path:
         """Return the folder of a finished pack."""
@@ -158,12 +160,6 @@ class Staging:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a file of a pack, in batches and without threads, which would cost more than these files take."""
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(columns=columns, use_threads=False)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -28,8 +28,8 @@ from lakemill.training.many.functions import ROWS, fit_phase
 from lakemill.training.many.groups import read_groups
 from lakemill.training.many.outputs import FAILURES, Key
 from lakemill.training.many.packs import Part
+from lakemill.training.many.rows import read_batches
 from lakemill.training.many.session import Session
-from lakemill.training.many.staging import read_batches
 from lakemill.workspace import Workspace, execute
 
 MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
@@ -198,9 +198,9 @@ def _register(session: Session, fitted: Fitted, run: Run) -> ModelVersion:
 
 def _models(session: Session) -> Iterator[tuple[tuple[Any, ...], bytes]]:
     for pack in session.packs.numbers:
-        path = session.staging.result("fit", pack) / "models.parquet"
-        for batch in read_batches(path, columns=[*session.definition.keys, "model"]):
-            yield from _keyed(batch.to_pydict(), session.definition.keys)
+        for batch in read_batches(session.staging.result_file("fit", pack, "models")):
+            wanted = batch.select([*session.definition.keys, "model"])
+            yield from _keyed(wanted.to_pydict(), session.definition.keys)
     if session.subset is not None:
         for batch in session.workspace.frames.to_arrow(session.subset.others(session.table("models"))):
             yield from _keyed(batch.to_pydict(), session.definition.keys)
