@@ -38,8 +38,10 @@ class IdleStop(ABC):
         with self._lock:
             self._cancel()
             if self.running:
-                self.running = False
-                self._stop()
+                try:
+                    self._stop()
+                finally:
+                    self.running = False
 
     @abstractmethod
     def _start(self) -> None:

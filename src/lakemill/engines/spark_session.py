@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shlex
@@ -183,6 +184,7 @@ def spark_cluster(spec: ClusterSpec) -> SparkCluster:
     """Return the cluster of a specification; engines of one process share it."""
     cluster = SparkCluster(spec)
     _clusters.append(cluster)
+    atexit.register(cluster.stop)  # also waits where it stops because it was idle
     return cluster
 
 

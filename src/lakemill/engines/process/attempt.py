@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from lakemill.core.records import record
+from lakemill.engines.process.hand import short
 
 LossKind = Literal["timeout", "memory", "killed"]
 
@@ -54,7 +55,7 @@ class Attempt:
 
     def at(self, item: str) -> None:
         """Say which item is in hand from now on, and restart its clock."""
-        self._announce(item)
+        self._announce(short(item))
 
     def verdict(self, item: str) -> Failure | None:
         """Return why an item must not be tried again, or None if it may.
@@ -62,7 +63,7 @@ class Attempt:
         A timeout or a breach of the memory limit is the item's own doing and is final. A kill may
         have been meant for a neighbour, so the item gets a second chance.
         """
-        losses = [loss for loss in self.losses if loss.item == item]
+        losses = [loss for loss in self.losses if loss.item == short(item)]
         own = [loss for loss in losses if loss.kind != "killed"]
         if own:
             return Failure(kind=own[0].kind, message=own[0].message)

@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import cloudpickle
 
 from lakemill.engines.process.attempt import Attempt, Failure
+from lakemill.engines.process.hand import Hand
 from lakemill.engines.process.life import die_with, peak_bytes, reset_peak
-from lakemill.engines.process.worker import At, Reply, thaw
+from lakemill.engines.process.worker import Reply, thaw, too_large
 
 MAX_MESSAGE: Final = 2_000
 MAX_TRACEBACK: Final = 50_000
 
 
 def main() -> None:
-    """Serve calls on the connection whose descriptor is the first argument."""
-    die_with(int(sys.argv[2]))
+    """Serve calls; the arguments are descriptors of the connection and of the hand, and the parent's id."""
+    die_with(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    connection = Connection(int(sys.argv[1]))
+    connection, hand = Connection(int(sys.argv[1])), Hand(int(sys.argv[2]))
     while True:
         try:
-            function, payload, losses, limited = connection.recv()
+            function, payload, losses, memory_bytes = connection.recv()
         except (EOFError, ConnectionError):
             return
-        connection.send(_answer(function, payload, Attempt(losses, _announcer(connection, limited=limited))))
+        items = _Items(connection, hand, memory_bytes)
+        reply = _answer(function, payload, Attempt(losses, items.take))
+        items.check()
+        connection.send(reply)
 
 
-def _announcer(connection: Connection, *, limited: bool) -> Callable[[str], None]:
-    """Return what tells the parent of an item; the peak takes the kernel as long as all else together."""
-    return lambda item: connection.send(At(item=item, peak_bytes=peak_bytes() if limited else 0))
+class _Items:
+    """Takes up item after item; ends this process where one was too large, however short a time it was."""
+
+    def __init__(self, connection: Connection, hand: Hand, memory_bytes: int | None) -> None:
+        self._connection = connection
+        self._hand = hand
+        self._limit = memory_bytes
+        self._last = ""
+
+    def take(self, item: str) -> None:
+        self.check()
+        self._hand.take(item)
+        self._last = item
+
+    def check(self) -> None:
+        """Look at the peak, where it matters: it takes the kernel as long as all else together."""
+        if self._limit is not None and (loss := too_large(self._last, peak_bytes(), self._limit)):
+            self._end(Reply(loss=loss))
+
+    def _end(self, reply: Reply) -> Never:
+        self._connection.send(reply)
+        os._exit(1)
 
 
 def _answer(function: bytes, payload: bytes, attempt: Attempt) -> Reply:

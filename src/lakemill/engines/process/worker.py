@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,6 +21,7 @@ import cloudpickle
 from lakemill.core.errors import EngineError
 from lakemill.core.records import record
 from lakemill.engines.process.attempt import Failure, Loss
+from lakemill.engines.process.hand import SIZE, Hand
 
 CHECK_SECONDS: Final = 0.05
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -72,14 +74,6 @@ class Reply:
     peak_bytes: int = 0
 
 
-@record
-class At:
-    """What a child says as it begins an item: its name, and the peak of memory up to then (0: not asked for)."""
-
-    item: str
-    peak_bytes: int
-
-
 def freeze(value: Any) -> bytes:
     """Pickle a value or function by value, with the import path of this process."""
     return pickle.dumps((sys.path, cloudpickle.dumps(value)))
@@ -90,6 +84,13 @@ def thaw(blob: bytes) -> Any:
     path, value = pickle.loads(blob)
     sys.path.extend(entry for entry in path if entry not in sys.path)
     return pickle.loads(value)
+
+
+def too_large(item: str, used: int, limit: int) -> Loss | None:
+    """Return the loss of an item whose process used more bytes than it may, else None."""
+    if used <= limit:
+        return None
+    return Loss(kind="memory", item=item, message=f"used {used / 2**20:,.0f} MiB, allowed {limit / 2**20:,.0f} MiB")
 
 
 class Worker:
@@ -113,6 +114,7 @@ class Worker:
         self.environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._hand: Hand | None = None
         self._retired = False
 
     def __enter__(self) -> Self:
@@ -133,18 +135,20 @@ class Worker:
         EngineError
             If another thread has retired the worker.
         """
-        connection = self._ensure()
-        connection.send((call.function, call.payload, call.losses, self.limits.memory_bytes is not None))
-        return self._watch(connection)
+        connection, hand = self._ensure()
+        before = hand.look().number
+        connection.send((call.function, call.payload, call.losses, self.limits.memory_bytes))
+        return self._watch(connection, _Item(hand, before))
 
     def close(self) -> None:
         """End the child, whatever it does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+        for shared in (self._connection, self._hand):
+            if shared is not None:
+                shared.close()
+        self._process = self._connection = self._hand = None
 
     def retire(self) -> None:
         """End the child from another thread, and start no other."""
@@ -152,25 +156,29 @@ class Worker:
         if self._process is not None:
             self._process.kill()
 
-    def _ensure(self) -> Connection:
+    def _ensure(self) -> tuple[Connection, Hand]:
         if self._retired:
             raise EngineError("the worker was retired in the middle of its task")
-        if self._process is None or self._process.poll() is not None or self._connection is None:
+        if self._process is None or self._process.poll() is not None:
             self.close()
             self._start()
         assert self._connection is not None
-        return self._connection
+        assert self._hand is not None
+        return self._connection, self._hand
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, TemporaryFile() as held:
+            held.truncate(SIZE)
+            shared = (theirs.fileno(), held.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lakemill.engines.process.child", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "lakemill.engines.process.child", *map(str, (*shared, os.getpid()))],
+                pass_fds=shared,
                 env=self._child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the parent's stdout belongs to its own face
             )
+            self._hand = Hand(held.fileno())
         self._connection = Connection(ours.detach())
 
     def _child_environment(self) -> dict[str, str]:
@@ -178,42 +186,29 @@ class Worker:
         path = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         return {**os.environ, **path, **threads, **self.environment}
 
-    def _watch(self, connection: Connection) -> Reply:
-        item, since, check = "", time.monotonic(), 0.0
-        while True:
-            if connection.poll(CHECK_SECONDS):
-                try:
-                    message: Reply | At = connection.recv()
-                except (EOFError, ConnectionError):
-                    return self._lost(item)
-                if loss := self._too_large(item, message.peak_bytes):
-                    return self._ended(loss)
-                if isinstance(message, Reply):
-                    return message
-                item, since = message.item, time.monotonic()
-                if connection.poll():  # only the last item told of is in hand
-                    continue
-            if (now := time.monotonic()) >= check:
-                check = now + CHECK_SECONDS
-                if loss := self._too_long(item, now - since) or self._too_large(item, self._resident_bytes()):
-                    return self._ended(loss)
+    def _watch(self, connection: Connection, item: _Item) -> Reply:
+        while not connection.poll(CHECK_SECONDS):
+            item.look()
+            if loss := self._too_long(item) or self._too_large(item):
+                self.close()
+                return Reply(loss=loss)
+        try:
+            reply: Reply = connection.recv()
+        except (EOFError, ConnectionError):
+            return self._lost(item)
+        if reply.loss is not None:
+            self.close()
+        return reply
 
-    def _ended(self, loss: Loss) -> Reply:
-        self.close()
-        return Reply(loss=loss)
-
-    def _too_long(self, item: str, seconds: float) -> Loss | None:
+    def _too_long(self, item: _Item) -> Loss | None:
         limit = self.limits.item_seconds
-        if not item or limit is None or seconds <= limit:
+        if not item.name or limit is None or item.seconds <= limit:
             return None
-        return Loss(kind="timeout", item=item, message=f"no result after {limit:g} s")
+        return Loss(kind="timeout", item=item.name, message=f"no result after {limit:g} s")
 
-    def _too_large(self, item: str, used: int) -> Loss | None:
+    def _too_large(self, item: _Item) -> Loss | None:
         limit = self.limits.memory_bytes
-        if limit is None or used <= limit:
-            return None
-        text = f"used {used / 2**20:,.0f} MiB, allowed {limit / 2**20:,.0f} MiB"
-        return Loss(kind="memory", item=item, message=text)
+        return None if limit is None else too_large(item.name, self._resident_bytes(), limit)
 
     def _resident_bytes(self) -> int:
         assert self._process is not None
@@ -221,9 +216,30 @@ class Worker:
             return int(file.read().split()[1]) * PAGE_BYTES
         return 0
 
-    def _lost(self, item: str) -> Reply:
+    def _lost(self, item: _Item) -> Reply:
         assert self._process is not None
         code = self._process.wait()
+        item.look()
         self.close()
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return Reply(loss=Loss(kind="killed", item=item, message=f"the worker process {how}"))
+        return Reply(loss=Loss(kind="killed", item=item.name, message=f"the worker process {how}"))
+
+
+class _Item:
+    """The item of a call that the child has in hand, and since when."""
+
+    def __init__(self, hand: Hand, before: int) -> None:
+        self._hand = hand
+        self._count = before
+        self._since = time.monotonic()
+        self.name = ""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    def look(self) -> None:
+        """Restart the clock if the item is another one."""
+        held = self._hand.look()
+        if held.number != self._count:
+            self._count, self.name, self._since = held.number, held.item, time.monotonic()

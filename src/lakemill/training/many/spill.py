@@ -20,6 +20,8 @@ SPILL_ROWS: Final = 2**17
 class Spill:
     """Files of the rows of each pack, in the order in which they came; gone when it is closed.
 
+    The last rows stay in memory, so that a small table touches no file.
+
     Parameters
     ----------
     folder
@@ -28,6 +30,7 @@ class Spill:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._held: dict[int, pa.Table] = {}
         self.packs: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -43,19 +46,24 @@ class Spill:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, stream: pa.RecordBatchReader) -> None:
-        """Append each row to the file of the pack that its column `PACK` names."""
+        """Add each row to those of the pack that its column `PACK` names."""
         for rows in _in_bulk(stream):
-            for pack, piece in by_pack(rows):
+            for pack, piece in self._held.items():
                 self._append(pack, piece)
+            self._held = dict(by_pack(rows))
+            self.packs |= set(self._held)
 
     def read(self, pack: int) -> pa.Table:
         """Return all rows of a pack."""
-        with pa.OSFile(str(self._path(pack))) as file:
-            pieces = list(_pieces(file))
-        return pa.concat_tables(pieces)
+        held = [self._held[pack]] if pack in self._held else []
+        return pa.concat_tables([*self._written(pack), *held])
+
+    def _written(self, pack: int) -> Iterator[pa.Table]:
+        if self._path(pack).exists():
+            with pa.OSFile(str(self._path(pack))) as file:
+                yield from _pieces(file)
 
     def _append(self, pack: int, rows: pa.Table) -> None:
-        self.packs.add(pack)
         with self._path(pack).open("ab") as file, pa.ipc.new_stream(file, rows.schema) as writer:
             writer.write_table(rows)
 
