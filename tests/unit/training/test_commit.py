@@ -12,12 +12,17 @@ from lakemill.catalog import Catalog
 from lakemill.training.many import staging as staging_module
 from lakemill.training.many.commit import Committer
 from lakemill.training.many.groups import Phase
-from lakemill.training.many.outputs import LEDGER
 from lakemill.training.many.rows import SUFFIX, write_rows
 from lakemill.training.many.staging import Finished, Spool, Staging
 
 TABLES = {"models": "main.a.models", "failures": "main.a.failures"}
-PHASE = Phase(name="fit", by=("k",), parts={}, fn=dict, outputs={"models": pa.schema([("model", pa.string())])})
+PHASE = Phase(
+    name="fit",
+    by=("k",),
+    parts={"rows": Staging.part("rows")},
+    fn=dict,
+    outputs={"models": pa.schema([("model", pa.string())])},
+)
 
 
 class Killed(BaseException):
@@ -31,9 +36,10 @@ def staging(tmp_path):
 
 def finish(staging: Staging, *packs: int) -> None:
     for pack in packs:
+        staging.pack_file("rows", pack).parent.mkdir(parents=True, exist_ok=True)
+        write_rows(staging.pack_file("rows", pack), pa.table({"k": [pack]}))
         with staging.finishing("fit", pack) as folder:
             write_rows(folder / f"models{SUFFIX}", pa.table({"k": [pack], "model": [f"m{pack}"]}))
-            write_rows(folder / f"failures{SUFFIX}", pa.schema([("k", pa.int64()), *LEDGER]).empty_table())
 
 
 def committer(catalog: Catalog, staging: Staging) -> Committer:
@@ -125,7 +131,7 @@ def test_without_the_guard_of_torn_spools_an_attempt_ends_in_one(tmp_path, monke
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-20])
     with contextlib.closing(Spool(tmp_path)) as again:
-        assert again.done == set()
+        assert again.finished == {}
     monkeypatch.setattr(staging_module, "suppress", lambda *_: contextlib.nullcontext())
     with pytest.raises((EOFError, staging_module.pickle.UnpicklingError)):
         Spool(tmp_path)

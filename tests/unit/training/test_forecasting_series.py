@@ -10,7 +10,7 @@ from lakemill.training.forecasting import Forecasting
 from lakemill.training.forecasting.grid import Grid
 from lakemill.training.forecasting.metrics import mase, rmsse, seasonal_change, squared_change
 from lakemill.training.forecasting.series import backtest
-from lakemill.training.many.groups import Group
+from lakemill.training.many.groups import Group, GroupRows
 
 METHOD = Forecasting(horizon=2, calendar="a.b.c", season=1, forecasters=("historic_mean",), members=("historic_mean",))
 
@@ -18,7 +18,7 @@ METHOD = Forecasting(horizon=2, calendar="a.b.c", season=1, forecasters=("histor
 def group(y: list[float]) -> Group:
     rows = pa.table({"position": range(len(y)), "y": y, "w": [1.0] * len(y)})
     nothing = pa.table({"origin": pa.array([], pa.int64()), "value": pa.array([], pa.float64())})
-    return Group(("p",), {"rows": rows, "global": nothing})
+    return Group(("p",), {"rows": GroupRows(rows), "global": GroupRows(nothing)})
 
 
 @pytest.mark.parametrize(

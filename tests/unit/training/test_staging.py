@@ -28,9 +28,9 @@ def test_every_torn_tail_is_ignored_and_done_again(tmp_path: Path):
         folder.mkdir()
         (folder / "0").write_bytes(whole[:length])
         spool = Spool(folder)
-        assert spool.done == {("a",), ("b",)}
+        assert set(spool.finished) == {("a",), ("b",)}
         spool.add(finished("c"))
-        assert list(spool.finished()) == [finished("a"), finished("b"), finished("c")]
+        assert list(spool.finished.values()) == [finished("a"), finished("b"), finished("c")]
         spool.close()
 
 
@@ -41,11 +41,10 @@ def test_attempts_that_overlap_give_each_group_once(tmp_path: Path):
     second.add(finished("a", "second"))
     given_up.add(finished("b"))
     third = Spool(tmp_path)
-    assert third.done == {("a",), ("b",)}
+    assert set(third.finished) == {("a",), ("b",)}
     third.add(finished("c"))
-    found = list(third.finished())
-    assert sorted(item.key for item in found) == [("a",), ("b",), ("c",)]
-    assert found[[item.key for item in found].index(("b",))] == finished("b")
+    assert set(third.finished) == {("a",), ("b",), ("c",)}
+    assert third.finished["b",] == finished("b")
     for spool in (given_up, second, third):
         spool.close()
 
@@ -56,9 +55,9 @@ def test_a_spool_goes_with_its_pack(tmp_path: Path):
         spool.add(finished("a"))
         raise RuntimeError
     with staging.spool("fit", 3) as spool:
-        assert spool.done == {("a",)}
+        assert set(spool.finished) == {("a",)}
     with staging.spool("fit", 3) as spool:
-        assert spool.done == set()
+        assert not spool.finished
 
 
 def test_a_pack_is_finished_only_when_its_folder_has_its_name(tmp_path: Path):

@@ -15,9 +15,9 @@ from typing import Final
 import pyarrow as pa
 
 from lakemill.catalog import Catalog, CommitKey
-from lakemill.training.many.groups import Phase
+from lakemill.training.many.groups import Phase, outputs_of
 from lakemill.training.many.outputs import FAILURES
-from lakemill.training.many.rows import read_batches, schema_of
+from lakemill.training.many.rows import read_batches
 from lakemill.training.many.staging import Staging
 
 COMMIT_SECONDS: Final = 20.0
@@ -86,9 +86,9 @@ class Committer:
             self._catalog.write(name, self._stream(output, packs), mode="append", commit=key)
 
     def _stream(self, output: str, packs: Sequence[int]) -> pa.RecordBatchReader:
+        schema = with_training(outputs_of(self._phase, self._staging, packs[0]).schema(output))
         paths = [self._staging.result_file(self._phase.name, pack, output) for pack in packs]
-        schema = with_training(schema_of(paths[0]))
-        return pa.RecordBatchReader.from_batches(schema, self._batches(paths, schema))
+        return pa.RecordBatchReader.from_batches(schema, self._batches([p for p in paths if p.exists()], schema))
 
     def _batches(self, paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for path in paths:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,22 +69,73 @@ class Group:
     key
         Values of the columns of `by`.
     parts
-        Rows of the group in each part.
+        GroupRows of the group in each part.
     """
 
-    def __init__(self, key: Key, parts: Mapping[str, pa.Table]) -> None:
+    def __init__(self, key: Key, parts: Mapping[str, GroupRows]) -> None:
         self.key = key
         self._parts = parts
 
     def column(self, part: str, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         """Return one column as an array of shape ``(n_rows,)``."""
-        column: np.ndarray[Any, np.dtype[Any]] = self._parts[part][name].to_numpy()
+        column: np.ndarray[Any, np.dtype[Any]] = self._parts[part].table[name].to_numpy()
         return column
 
     def frame(self, part: str) -> pd.DataFrame:
         """Return all rows of a part as pandas."""
-        frame: pd.DataFrame = self._parts[part].to_pandas(use_threads=False)  # small: threads would cost more
-        return frame
+        return self._parts[part].frame()
+
+
+class GroupRows:
+    """Some rows of a table, and the same as pandas.
+
+    Parameters
+    ----------
+    table
+        The rows.
+    whole
+        All rows of the pack, whose conversion is shared where it gives the same types.
+    start
+        Where the rows begin in it.
+    """
+
+    def __init__(self, table: pa.Table, *, whole: PartRows | None = None, start: int = 0) -> None:
+        self.table = table
+        self._whole = whole or PartRows(table)
+        self._start = start
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as pandas, a copy."""
+        if self._whole.frame is None:
+            return _to_pandas(self.table)
+        return self._whole.frame.iloc[self._start : self._start + self.table.num_rows].reset_index(drop=True)
+
+
+class PartRows:
+    """All rows of one part of a pack."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @cached_property
+    def frame(self) -> pd.DataFrame | None:
+        """All rows as pandas; None where the type of a group's column depends on its own nulls."""
+        return None if any(map(_turns_with_nulls, self.table.columns)) else _to_pandas(self.table)
+
+    def rows(self, start: int, length: int) -> GroupRows:
+        """Return some of the rows."""
+        return GroupRows(self.table.slice(start, length), whole=self, start=start)
+
+
+def _turns_with_nulls(column: pa.ChunkedArray) -> bool:
+    """Tell whether pandas has another type for these values where some are null."""
+    kind = column.type
+    return bool(column.null_count) and (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(use_threads=False)  # small: threads would cost more
+    return frame
 
 
 def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
@@ -100,13 +152,13 @@ def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
     staging = Staging(Path(folder))
     if (known := kept_manifest(staging, phase.name, pack)) is not None:
         return known
-    outputs = Outputs(phase.outputs, keys=_key_fields(phase, staging, pack))
+    outputs = outputs_of(phase, staging, pack)
     with staging.spool(phase.name, pack) as spool:
         for group in read_groups(phase, staging, pack):
-            if group.key not in spool.done:
+            if group.key not in spool.finished:
                 spool.add(_fit(phase, group, outputs=outputs, attempt=attempt))
         attempt.at("")
-        results = list(spool.finished())
+        results = list(spool.finished.values())
         manifest = _manifest(results, pack)
         with staging.finishing(phase.name, pack) as files:
             outputs.write(files, results, phase=phase.name)
@@ -120,9 +172,10 @@ def kept_manifest(staging: Staging, phase: str, pack: int) -> Manifest | None:
     return Manifest(**json.loads(path.read_text())) if path.exists() else None
 
 
-def _key_fields(phase: Phase, staging: Staging, pack: int) -> tuple[pa.Field, ...]:
+def outputs_of(phase: Phase, staging: Staging, pack: int) -> Outputs:
+    """Return the outputs of a phase, whose columns of `by` are those of a pack."""
     schema = schema_of(staging.root / next(iter(phase.parts.values())).format(pack=pack))
-    return tuple(schema.field(name) for name in phase.by)
+    return Outputs(phase.outputs, keys=[schema.field(name) for name in phase.by])
 
 
 def _fit(phase: Phase, group: Group, *, outputs: Outputs, attempt: Attempt) -> Finished:
@@ -151,10 +204,10 @@ def _manifest(results: Sequence[Finished], pack: int) -> Manifest:
 
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
     """Yield the groups of a pack in the order of its first part."""
-    tables = {part: read_rows(staging.root / path.format(pack=pack)) for part, path in phase.parts.items()}
-    slices = {part: dict(_runs(table, phase.by)) for part, table in tables.items()}
-    for key in next(iter(slices.values())):
-        yield Group(key, {part: table.slice(*slices[part].get(key, (0, 0))) for part, table in tables.items()})
+    parts = {part: PartRows(read_rows(staging.root / path.format(pack=pack))) for part, path in phase.parts.items()}
+    runs = {part: dict(_runs(whole.table, phase.by)) for part, whole in parts.items()}
+    for key in next(iter(runs.values())):
+        yield Group(key, {part: whole.rows(*runs[part].get(key, (0, 0))) for part, whole in parts.items()})
 
 
 def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:

@@ -43,6 +43,10 @@ class Outputs:
         self._schemas = {name: pa.schema([*keys, *schema]) for name, schema in schemas.items()}
         self._ledger = pa.schema([*keys, *LEDGER])
 
+    def schema(self, output: str) -> pa.Schema:
+        """Return the columns of an output's files, or of the ledger's."""
+        return self._ledger if output == FAILURES else self._schemas[output]
+
     def encode(self, key: Key, rows: Mapping[str, Columns]) -> dict[str, bytes]:
         """Return a group's rows by output in Arrow's own format.
 
@@ -58,14 +62,15 @@ class Outputs:
         }
 
     def write(self, folder: Path, results: Sequence[Finished], *, phase: str) -> None:
-        """Write one file for each output, and one for the ledger."""
+        """Write one file for each output, and one for the ledger where something failed."""
         for name, schema in self._schemas.items():
             rows = [item.rows[name] for item in results if name in item.rows]
             batches = [pa.ipc.read_record_batch(pa.py_buffer(data), schema) for data in rows]
             write_rows(folder / f"{name}{SUFFIX}", pa.Table.from_batches(batches, schema))
         failed = [(item, item.failure) for item in results if item.failure is not None]
         batches = [self._entry(item, failure, phase=phase) for item, failure in failed]
-        write_rows(folder / f"{FAILURES}{SUFFIX}", pa.Table.from_batches(batches, self._ledger))
+        if batches:
+            write_rows(folder / f"{FAILURES}{SUFFIX}", pa.Table.from_batches(batches, self._ledger))
 
     def _entry(self, item: Finished, failure: Failure, *, phase: str) -> pa.RecordBatch:
         row = {

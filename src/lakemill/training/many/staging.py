@@ -35,7 +35,7 @@ class Finished:
 
 
 class Spool:
-    """Results of the groups of one pack, one pickle after the other; torn tails are ignored.
+    """Results of the groups of one pack, in memory and one pickle after the other; torn tails are ignored.
 
     Every attempt appends to a file of its own, so that one which the engine has given up, and which
     may yet be alive on another machine, spoils nothing.
@@ -44,29 +44,23 @@ class Spool:
     ----------
     folder
         Where the files are; it may hold those of attempts that were killed.
+
+    Attributes
+    ----------
+    finished
+        The result of every group that is done, by key.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._paths = sorted(folder.iterdir())
-        self.done = {item.key for item in self.finished()}
-        self._paths.append(folder / uuid4().hex)
-        self._file: BinaryIO = self._paths[-1].open("xb")
+        self.finished = {item.key: item for path in sorted(folder.iterdir()) for item in _whole(path)}
+        self._file: BinaryIO = (folder / uuid4().hex).open("xb")
 
     def add(self, item: Finished) -> None:
         """Append one result and hand it to the operating system, which outlives this process."""
         pickle.dump(item, self._file)
         self._file.flush()
-        self.done.add(item.key)
-
-    def finished(self) -> Iterator[Finished]:
-        """Yield the result of every group, once, from the files."""
-        seen = set[tuple[Any, ...]]()
-        for path in self._paths:
-            for item in _whole(path):
-                if item.key not in seen:
-                    seen.add(item.key)
-                    yield item
+        self.finished[item.key] = item
 
     def close(self) -> None:
         """Close the file."""
