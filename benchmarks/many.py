@@ -1,6 +1,6 @@
 """Many-model training against a bare loop, the raw engine and StatsForecast.
 
-``python -m benchmarks.many [--engine local|ray|spark] [--quick]``. Each round runs every contender
+``python -m benchmarks.many [--engine local|ray|spark] [--groups N] [--quick]``. Each round runs every contender
 once, in turn, over the same groups and fits; ratios are taken within a round. "Fixed" is what a
 training of two groups takes: reading the table, starting children, commits. Registration with MLflow
 is measured apart.
@@ -43,7 +43,7 @@ from lakemill.training.many.train import fit_groups
 
 FIT_SECONDS: Final = 0.005
 GROUPS: Final = 400
-ROUNDS: Final = 15
+ROUNDS: Final = 31
 SERIES: Final = 120
 LENGTH, HORIZON = 120, 28
 CORES: Final = len(os.sched_getaffinity(0))
@@ -142,9 +142,9 @@ def raw_spark(rounds: int) -> Iterator[Contender]:
 RAW: Final = {"local": raw_local, "ray": raw_ray, "spark": raw_spark}
 
 
-def against_loop(kind: str, tasks: TaskEngine, *, rounds: int) -> list[dict[str, Any]]:
+def against_loop(kind: str, tasks: TaskEngine, *, groups: int, rounds: int) -> list[dict[str, Any]]:
     """Overhead and speed-up, beside a bare loop and the raw engine."""
-    data, few = table(GROUPS, LENGTH), table(2, LENGTH)
+    data, few = table(groups, LENGTH), table(2, LENGTH)
     frame = data.to_pandas()
     burn = calibrated(frame.iloc[:LENGTH])
     fit = burning(burn)
@@ -292,12 +292,13 @@ def main() -> None:
     parser.add_argument("--engine", default="local", choices=TASK_ENGINES.kinds())
     parser.add_argument("--quick", action="store_true", help="few rounds and few series: does it run at all")
     parser.add_argument("--only", choices=["loop", "peer", "memory", "registration"], help="one part")
+    parser.add_argument("--groups", type=int, default=GROUPS, help="groups of the loop")
     given = parser.parse_args()
     facts = machine()
     tasks = TASK_ENGINES.build({"kind": given.engine, "spec": ClusterSpec(kind=given.engine)})
     startup = seconds(lambda: tasks.slots(Resources()))
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "loop": lambda: against_loop(given.engine, tasks, rounds=3 if given.quick else ROUNDS),
+        "loop": lambda: against_loop(given.engine, tasks, groups=given.groups, rounds=3 if given.quick else ROUNDS),
         "peer": lambda: against_statsforecast(tasks, rounds=1 if given.quick else 15),
         "registration": lambda: registration(tasks),
         "memory": lambda: memory(given.engine, series=5_000 if given.quick else 100_000),

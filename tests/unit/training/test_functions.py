@@ -31,7 +31,7 @@ def fitted(root: Path, fit, *, losses=(), announced=None, **outputs):
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows(path, pa.table({"k": list("aabbc"), "t": [0, 1, 0, 1, 0], "y": [1.0, 2.0, 3.0, 4.0, 5.0]}))
     attempt = Attempt(tuple(losses), (announced if announced is not None else []).append)
-    manifest = fit_pack((fit_phase(definition(fit, **outputs)), str(root), 0), attempt)
+    manifest = fit_pack(fit_phase(definition(fit, **outputs)), str(root), 0, attempt)
     folder = staging.result("fit", 0)
     written = {file.stem: read_rows(file).to_pylist() for file in folder.glob(f"*{SUFFIX}")}
     return manifest, {"failures": []} | written

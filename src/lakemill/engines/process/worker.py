@@ -115,6 +115,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._hand: Hand | None = None
+        self._sent: bytes | None = None
         self._retired = False
 
     def __enter__(self) -> Self:
@@ -137,7 +138,9 @@ class Worker:
         """
         connection, hand = self._ensure()
         before = hand.look().number
-        connection.send((call.function, call.payload, call.losses, self.limits.memory_bytes))
+        function = None if call.function == self._sent else call.function  # it may hold much; the child keeps the last
+        connection.send((function, call.payload, call.losses, self.limits.memory_bytes))
+        self._sent = call.function
         return self._watch(connection, _Item(hand, before))
 
     def close(self) -> None:
@@ -148,7 +151,7 @@ class Worker:
         for shared in (self._connection, self._hand):
             if shared is not None:
                 shared.close()
-        self._process = self._connection = self._hand = None
+        self._process = self._connection = self._hand = self._sent = None
 
     def retire(self) -> None:
         """End the child from another thread, and start no other."""

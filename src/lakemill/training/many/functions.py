@@ -52,10 +52,11 @@ def call(fit: GroupFunction, declared: Mapping[str, pa.Schema], group: Group) ->
     """
     result = fit(group.frame(ROWS))
     result = result if isinstance(result, GroupResult) else GroupResult(model=result)
-    rows: dict[str, Columns] = {
-        "models": {"model": [] if result.model is None else [_pickled(result.model)]},
-        "metrics": {"metric": list(result.metrics), "value": [float(v) for v in result.metrics.values()]},
-    }
+    rows: dict[str, Columns] = {}
+    if result.model is not None:
+        rows["models"] = {"model": [_pickled(result.model)]}
+    if result.metrics:
+        rows["metrics"] = {"metric": list(result.metrics), "value": [float(v) for v in result.metrics.values()]}
     for name, table in result.tables.items():
         rows[name] = _columns(name, table, declared)
     return rows

@@ -138,17 +138,20 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def fit_pack(work: tuple[Phase, str, int], attempt: Attempt) -> Manifest:
+def fit_pack(phase: Phase, folder: str, pack: int, attempt: Attempt) -> Manifest:
     """Fit every group of a pack that is not in its spool yet, then turn the spool into files.
 
     Parameters
     ----------
-    work
-        The phase, the folder of the training and the number of the pack.
+    phase
+        What is done to each group.
+    folder
+        The folder of the training.
+    pack
+        The number of the pack.
     attempt
         How earlier attempts ended; groups whose verdict is final go into the ledger.
     """
-    phase, folder, pack = work
     staging = Staging(Path(folder))
     if (known := kept_manifest(staging, phase.name, pack)) is not None:
         return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from lakemill.core.errors import EngineError
@@ -84,11 +85,11 @@ def _outcomes(
     item_seconds: float | None,
 ) -> Iterator[Outcome]:
     """Yield one good outcome a pack; a pack that the engine lost is handed out again."""
-    left, lost = list(packs), None
+    left, lost, fit = list(packs), None, partial(fit_pack, phase, str(staging.root))
     for _ in range(LOST_PACK_ATTEMPTS):
-        tasks = (Task(key=str(pack), payload=(phase, str(staging.root), pack)) for pack in left)
+        tasks = (Task(key=str(pack), payload=pack) for pack in left)
         left = []
-        for outcome in workspace.tasks.map_tasks(fit_pack, tasks, each=each, item_seconds=item_seconds):
+        for outcome in workspace.tasks.map_tasks(fit, tasks, each=each, item_seconds=item_seconds):
             if outcome.failure is None:
                 yield outcome
             else:
