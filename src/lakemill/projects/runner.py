@@ -18,7 +18,7 @@ from lakemill.projects.load import current_user, find_job, parse_value
 from lakemill.projects.lock import FileLock, Holder, PostgresLock, RunnerLock
 from lakemill.projects.project import Project
 from lakemill.projects.runs import JobRun, Order, RunStore, without_runner
-from lakemill.projects.targets import state_folder
+from lakemill.projects.targets import check_engines, state_folder
 from lakemill.workspace.settings import WorkspaceSettings
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -62,10 +62,13 @@ def run_job(
     ------
     NotFoundError
         If there is no such job or parameter.
+    MissingExtraError
+        If the package of an engine that the target names is not installed.
     TaskError
         If the run failed; its cause holds the traceback of the user's code.
     """
     order = _order(project, job, parameters)
+    check_engines(project.settings)
     with closing(Database(project.settings.metadata)) as database, runner_lock(project.settings) as lock:
         store = RunStore(database)
         run_id = "" if lock.take() else _queue(project, order, store=store, lock=lock, emit=emit)

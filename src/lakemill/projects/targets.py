@@ -49,6 +49,18 @@ def with_engine(project: Project, kind: str) -> Project:
     return dataclasses.replace(project, settings=settings)
 
 
+def check_engines(settings: WorkspaceSettings) -> None:
+    """Look whether the packages of the engines are there, before anything is done.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    FRAME_ENGINES.load(settings.frames.kind)
+    TASK_ENGINES.load(settings.tasks.kind)
+
+
 def state_folder(settings: WorkspaceSettings) -> Path:
     """Return the folder of what must be on a local disk: locks, logs, the state of jobs."""
     return Path(settings.project_dir, ".lakemill") if "://" in settings.root else Path(settings.root)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 import textwrap
 import threading
 from contextlib import closing
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lakemill.core.errors import NotFoundError, StorageError, TaskError
+from lakemill.core.errors import MissingExtraError, NotFoundError, StorageError, TaskError
 from lakemill.core.events import Event
 from lakemill.metadata import Database
-from lakemill.projects import JobRun, find_run, load_project, run_job, runs
+from lakemill.projects import JobRun, find_run, load_project, run_job, runs, with_engine
 from lakemill.projects.graph import Ending
 from lakemill.projects.project import Job, Task
 from lakemill.projects.protocol import Outcome
@@ -296,3 +297,13 @@ def test_attempts_are_recorded_and_lose_their_runner(store):
 
 def test_an_ending_is_no_more_than_its_status_and_text():
     assert Ending(status="success").message == ""
+
+
+def test_an_engine_whose_package_is_missing_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    made = project(tmp_path, '- {task_key: a, python: "steps:a"}', "def a(ws): pass")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "lakemill.engines.tasks.ray", raising=False)
+    with pytest.raises(MissingExtraError, match="kind 'ray'") as refused:
+        run_job(with_engine(made, "ray"), "j")
+    assert refused.value.hint == "pip install 'lakemill[ray]'"
+    assert runs(made) == ()
