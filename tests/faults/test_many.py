@@ -39,7 +39,7 @@ def test_poisoned_groups_stand_in_the_ledger_and_all_others_are_there_once(kind,
         workspace.__dict__["tasks"] = task_engines[kind]
         workspace.catalog.write(many.TABLE, many.groups(GROUPS, poisoned=True))
         each = Resources(cpus=1, memory_bytes=many.LIMIT_BYTES)
-        fit_groups(Session(workspace, many.definition(tmp_path, resources=each, item_seconds=2.0)))
+        fit_groups(Session(workspace, many.definition(tmp_path, resources=each, item_seconds=5.0)))
         ledger = many.rows_of(workspace, "failures").to_pandas().set_index("k")
         models = many.rows_of(workspace, "models")
     assert ledger["kind"].to_dict() == many.KINDS

@@ -192,7 +192,7 @@ class Worker:
     def _watch(self, connection: Connection, item: _Item) -> Reply:
         while not connection.poll(CHECK_SECONDS):
             item.look()
-            if loss := self._too_long(item) or self._too_large(item):
+            if loss := self._too_large(item) or self._too_long(item):
                 self.close()
                 return Reply(loss=loss)
         try:

@@ -86,9 +86,9 @@ def test_workers_run_functions_of_modules_that_only_the_driver_sees(engine, tmp_
 
 
 def test_a_stream_leaves_no_files(engine):
-    folder = Path(engine._cluster.shared_folder)
     stream = engine.to_arrow(engine.native.range(100_000))
     stream.read_next_batch()
+    folder = Path(engine._cluster.shared_folder)
     assert len(list(folder.glob("spark-*/*.parquet"))) > 0
     stream.read_all()
     assert list(folder.glob("spark-*/*.parquet")) == []
