@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from lakemill.training.many import GroupResult, ManyTraining
     from lakemill.training.many.train import train
     from lakemill.workspace import Workspace
+    from lakemill.workspace.planning import plan
 
 _HOMES = {
     "LakemillError": "lakemill.core.errors",
@@ -39,6 +40,7 @@ _HOMES = {
     "train": "lakemill.training.many",
     "Forecasting": "lakemill.training.forecasting",
     "forecasting_report": "lakemill.training.forecasting.report",
+    "plan": "lakemill.workspace.planning",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "features",
     "forecasting_report",
     "open",
+    "plan",
     "train",
 ]
 

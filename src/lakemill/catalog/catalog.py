@@ -17,6 +17,7 @@ from lakemill.catalog.log import Log, arrow_schema
 from lakemill.catalog.names import absolute_root, check_name, location
 from lakemill.catalog.records import Access, Commit, CommitKey, DataFile, TableInfo
 from lakemill.catalog.schemas import arrow_stream, check_columns, check_keys, columns, fit, new_schema, rows
+from lakemill.catalog.statistics import GroupSizes, TableSize, groups_of, size_of
 from lakemill.catalog.types import table_schema
 from lakemill.core.errors import AlreadyExistsError, ConfigError
 from lakemill.core.records import Context, TableRef, utc_now
@@ -259,6 +260,22 @@ class Catalog:
     def history(self, name: str) -> tuple[Commit, ...]:
         """Return the versions of a table, newest first."""
         return self._log(self.info(name)).history()
+
+    def size(self, ref: TableRef) -> TableSize:
+        """Return how many rows and bytes a version of a table has, from its log alone."""
+        table = self._log(self.info(ref.name)).open(ref.version)
+        return size_of(table, arrow_schema(table))
+
+    def groups(self, ref: TableRef, by: Sequence[str]) -> GroupSizes:
+        """Return how a version's rows fall into groups; reads the columns of `by`, and opens no engine.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such column.
+        """
+        check_columns(by, ref.column_names)
+        return groups_of(self._log(self.info(ref.name)).open(ref.version), by)
 
     def record_read(self, ref: TableRef) -> None:
         """Enter into the lineage that this context reads a table at a version."""

@@ -8,8 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from lakemill.cli.command import DEBUG, Command, Group, remember_debug, tell
+from lakemill.cli.commands.hardware import hardware
 from lakemill.cli.commands.init import init
 from lakemill.cli.commands.models import models
+from lakemill.cli.commands.plan import plan
 from lakemill.cli.commands.report import report
 from lakemill.cli.commands.run import run
 from lakemill.cli.commands.runs import runs
@@ -26,7 +28,7 @@ _CODES: Final = (
 app = typer.Typer(
     cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", epilog=_CODES
 )
-for function in (init, validate, run, runs, tables, models, report, schema):
+for function in (init, validate, plan, run, runs, tables, models, report, hardware, schema):
     app.command(cls=Command)(function)
 
 

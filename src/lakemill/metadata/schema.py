@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -81,6 +82,26 @@ table_access = Table(
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("table_name", "kind", "version", "run_id", "task_key", "user"),
     Index(None, "run_id"),
+)
+
+# --- workspace ---
+
+past_work = Table(
+    "past_work",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("work", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("workers", Integer, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("item_seconds", Float, nullable=False),
+    Column("peak_bytes", BigInteger, nullable=False),
+    Column("predicted", JSON),  # seconds: value, low, high
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "work"),
 )
 
 # --- projects ---

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 import cloudpickle
 
+from lakemill.core.planning import Ability
 from lakemill.core.records import Resources, record
 from lakemill.engines.process import Attempt, Call, Failure, Limits, Loss, Worker
 
@@ -61,9 +62,22 @@ class TaskEngine(ABC):
     held to its share; results that are large go to files, and the function returns a bounded
     manifest. A task may be started again after the loss of its process or machine, so the function
     must be idempotent. Tasks are drawn from the iterable only as there is room for them.
+
+    Attributes
+    ----------
+    abilities
+        What the planner may count on beside `tasks`: ``feedback`` where a task may depend on the outcome of
+        those before it at little cost, ``accelerators`` where shares of GPUs are dealt out.
+    spans_nodes
+        Whether tasks reach beyond this machine.
+    extra
+        The optional package that it needs; empty for none.
     """
 
     kind: ClassVar[str]
+    abilities: ClassVar[tuple[Ability, ...]] = ("tasks",)
+    spans_nodes: ClassVar[bool] = False
+    extra: ClassVar[str] = ""
 
     @abstractmethod
     def map_tasks(

@@ -27,6 +27,7 @@ class LocalTasks(TaskEngine):
     """
 
     kind = "local"
+    abilities = ("tasks", "feedback")
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self.spec = spec or ClusterSpec()

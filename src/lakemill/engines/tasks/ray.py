@@ -29,6 +29,9 @@ class RayTasks(TaskEngine):
     """
 
     kind = "ray"
+    abilities = ("tasks", "feedback", "accelerators")
+    spans_nodes = True
+    extra = "ray"
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self._cluster = RayCluster(spec or ClusterSpec(kind="ray"))

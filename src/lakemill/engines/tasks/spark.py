@@ -36,6 +36,8 @@ class SparkTasks(TaskEngine):
     """
 
     kind = "spark"
+    spans_nodes = True
+    extra = "spark"
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self.spec = spec or ClusterSpec(kind="spark")

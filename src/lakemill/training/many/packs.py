@@ -16,6 +16,7 @@ from lakemill.training.many.rows import write_rows
 from lakemill.training.many.spill import PACK, Spill
 from lakemill.training.many.staging import Staging
 
+PACKS = "packs.json"
 PACKS_PER_SLOT = 16
 MAX_GROUPS = 500
 MAX_ROWS = 200_000
@@ -78,7 +79,7 @@ def write_packs(
     SchemaError
         If there is no group, or a column of `by` holds nulls.
     """
-    if (known := staging.noted("packs.json")) is not None:
+    if (known := staging.noted(PACKS)) is not None:
         kept = json.loads(known)
         return Packs(numbers=tuple(kept["numbers"]), groups=kept["groups"])
     plan, groups = _plan(frames, next(iter(parts.values())).frame, by, cost, slots)
@@ -89,7 +90,7 @@ def write_packs(
         for absent in set(numbers) - set(written):
             write_rows(staging.pack_file(name, absent), schema.empty_table())
     packs = Packs(numbers=tuple(numbers), groups=groups)
-    staging.note("packs.json", to_json(packs))
+    staging.note(PACKS, to_json(packs))
     return packs
 
 

@@ -11,7 +11,7 @@ from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.groups import Phase
 from lakemill.training.many.identity import identity, tables_of
 from lakemill.training.many.outputs import FAILURES
-from lakemill.training.many.packs import Packs, Part, write_packs
+from lakemill.training.many.packs import PACKS, Packs, Part, write_packs
 from lakemill.training.many.run import PhaseSummary, run_phase
 from lakemill.training.many.staging import Staging
 from lakemill.workspace import Workspace
@@ -40,6 +40,7 @@ class Session:
         self.refs = tables_of(workspace, definition)
         self.id = subset.training if subset else identity(workspace, definition)
         self.staging = Staging(Path(workspace.folder("staging", self.id)))
+        self.begun_before = self.staging.noted(PACKS) is not None
         self.packs = Packs(numbers=(), groups=0)
         self.summaries: list[PhaseSummary] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from lakemill.core.errors import ConfigError, TaskError, nearest
 from lakemill.core.events import Event
 from lakemill.core.records import TableRef, record, to_json
 from lakemill.registry import EVALUATION, TRAINING, Decision, Evaluation, Gate, ModelVersion, Run, decide
+from lakemill.training.many import facts
 from lakemill.training.many.again import Only, choose, count, failed_groups
 from lakemill.training.many.artifact import write_models
 from lakemill.training.many.content import modules_of
@@ -121,10 +123,13 @@ def _(target: ManyTraining, workspace: Workspace) -> str:
 
 
 def _carry_out(session: Session) -> ModelVersion:
-    """Fit and register under one MLflow run, which has the seconds of both."""
+    """Fit and register under one MLflow run, which has the seconds of both; remember what they took."""
     name, tags = session.definition.registered_model, {TRAINING: session.id}
+    expected, started = facts.expected(session), time.perf_counter()
     with session.workspace.models.start_run(name, inputs=session.refs, tags=tags) as run:
-        return _register(session, fit_groups(session), run)
+        registered = _register(session, fit_groups(session), run)
+    facts.remember(session, seconds=time.perf_counter() - started, expected=expected)
+    return registered
 
 
 def fit_groups(session: Session) -> Fitted:

@@ -1,0 +1,69 @@
+"""``lakemill hardware``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakemill.cli.options import JsonOption, TargetOption
+from lakemill.cli.output import console, fields, print_json, show, table
+from lakemill.cli.wording import ago, duration, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lakemill.workspace.hardware import Hardware
+
+AgainOption = Annotated[bool, typer.Option("--again", help="Measure anew.")]
+
+
+def hardware(again: AgainOption = False, target: TargetOption = None, as_json: JsonOption = False) -> None:
+    """Show what this machine and its engines cost; measured once, then kept.
+
+    Example:  lakemill hardware --again
+    """
+    from lakemill.projects import open_workspace
+    from lakemill.workspace.hardware import keep, kept, measure
+    from lakemill.workspace.planning import state_of
+
+    with open_workspace(target=target) as workspace:
+        found = None if again else kept(state_of(workspace))
+        if found is None:
+            with console(stderr=True).status("measuring this machine") as status:
+                found = measure(lambda what: status.update(f"measuring this machine: {what}"))
+            keep(found, state_of(workspace))
+    print_json({"hardware": found}) if as_json else _show(found)
+
+
+def _show(found: Hardware) -> None:
+    node = found.node
+    show(
+        fields(
+            [
+                ("cores", str(node.cores)),
+                ("memory", f"{size(node.memory_bytes)} for work"),
+                ("arithmetic", f"{node.flop_per_second / 1e9:,.0f} GFLOP/s in single precision"),
+                ("memory copies", f"{size(node.memory_bytes_per_second)}/s"),
+                ("all cores busy", f"each {node.slowdown_per_busy_core * (node.cores - 1):.0%} slower"),
+                ("measured", f"{ago(found.measured_at)} on {found.host}"),
+            ]
+        ),
+        _lanes(found),
+        fields((f"no {kind}", why) for kind, why in found.missing),
+    )
+
+
+def _lanes(found: Hardware) -> Table:
+    numbers = ("start", "a task", "driver", "a worker")
+    made = table("engine", *numbers, "can", right=numbers)
+    for lane in found.lanes:
+        made.add_row(
+            lane.kind,
+            duration(lane.start_seconds.value),
+            f"{lane.seconds_per_task.value * 1e3:.1f} ms",
+            size(lane.driver_bytes.value),
+            size(lane.worker_bytes.value),
+            ", ".join(lane.abilities),
+        )
+    return made

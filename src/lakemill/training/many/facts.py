@@ -1,0 +1,116 @@
+"""What is known of a training before it runs: from its table's log and keys, and from its last run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from lakemill.core.errors import LakemillError
+from lakemill.core.planning import Interval, Source, total, within
+from lakemill.planner import ManyFits
+from lakemill.training.many.definition import ManyTraining
+from lakemill.training.many.identity import tables_of
+from lakemill.training.many.session import Session
+from lakemill.workspace import Workspace
+from lakemill.workspace.hardware import Hardware, kept
+from lakemill.workspace.history import History, Past
+from lakemill.workspace.planning import facts_of, predicted, state_of
+
+KIND: Final = ManyFits.__name__
+# Where nothing was ever measured: a mean fit of 5 to 500 ms.
+ASSUMED_FIT: Final = Interval(value=0.05, low=0.005, high=0.5)
+ASSUMED_BYTES: Final = Interval(value=2**26, low=0, high=2**29)
+# Beside its fit: the group's rows, its results, its line in the spool.
+GROUP_SECONDS: Final = Interval(value=0.0003, low=0.0002, high=0.0006)
+# Tables opened and written, and the version registered.
+TABLES_SECONDS: Final = Interval(value=5.0, low=2.0, high=9.0)
+ROW_SECONDS: Final = Interval(value=1e-6, low=3e-7, high=3e-6)
+HISTORY_ERROR: Final = 0.15
+
+
+@facts_of.register
+def _(target: ManyTraining, workspace: Workspace) -> ManyFits:
+    ref = tables_of(workspace, target)[0]
+    size = workspace.catalog.size(ref)
+    groups = workspace.catalog.groups(ref, target.keys)
+    last, hardware = last_run(workspace, target), kept(state_of(workspace))
+    sources: dict[str, Source] = {
+        "rows": "metadata",
+        "bytes": "metadata",
+        "fits": "metadata",
+        "largest_share": "metadata",
+    }
+    told: Source = "assumed" if last is None else "history"
+    sources |= dict.fromkeys(("seconds_per_fit", "peak_bytes_per_fit", "serial_seconds"), told)
+    return ManyFits(
+        rows=size.rows,
+        bytes=size.memory_bytes,
+        fits=groups.groups,
+        seconds_per_fit=_seconds_per_fit(last, hardware, rows=size.rows, fits=groups.groups),
+        peak_bytes_per_fit=ASSUMED_BYTES if last is None else within(last.peak_bytes, HISTORY_ERROR),
+        serial_seconds=_serial_seconds(last, hardware, rows=size.rows),
+        largest_share=groups.largest_rows / size.rows,
+        busy_cores=target.resources.cpus,
+        sources=tuple(sorted(sources.items())),
+    )
+
+
+def expected(session: Session) -> Interval | None:
+    """Return the seconds that a training is predicted to take where it is about to run; None where nobody knows.
+
+    A plan that can't be made stops no training.
+    """
+    workspace, definition = session.workspace, session.definition
+    if session.subset is not None or session.begun_before:
+        return None
+    with suppress(LakemillError):
+        found = predicted(workspace, definition, workers=workspace.tasks.slots(definition.resources))
+        return None if found is None else found.seconds
+    return None
+
+
+def remember(session: Session, *, seconds: float, expected: Interval | None) -> None:
+    """Write down what a training took, if it was a whole one."""
+    if session.subset is not None or session.begun_before:
+        return
+    workspace, definition = session.workspace, session.definition
+    History(workspace.database).add(
+        work=work_of(definition),
+        kind=KIND,
+        lane=workspace.settings.tasks.kind,
+        workers=workspace.tasks.slots(definition.resources),
+        items=session.packs.groups,
+        rows=workspace.catalog.size(session.refs[0]).rows,
+        seconds=seconds,
+        item_seconds=session.metrics["fit_seconds"],
+        peak_bytes=int(session.metrics["fit_peak_bytes"]),
+        predicted=expected,
+    )
+
+
+def last_run(workspace: Workspace, target: ManyTraining) -> Past | None:
+    """Return what this training took the last time, None if it never ran."""
+    return next(iter(History(workspace.database).newest(work_of(target), limit=1)), None)
+
+
+def work_of(target: ManyTraining) -> str:
+    """Return the name under which a training's runs are remembered."""
+    return target.registered_model
+
+
+def _seconds_per_fit(last: Past | None, hardware: Hardware | None, *, rows: int, fits: int) -> Interval:
+    """Return the seconds of a group in a worker by itself: those of the last run, in proportion to its rows."""
+    if last is None:
+        return total([ASSUMED_FIT, GROUP_SECONDS])
+    growth = (rows / fits) / (last.rows / last.items)
+    slowed = 1 + (hardware.node.slowdown_per_busy_core * (last.workers - 1) if hardware else 0.0)
+    return total([within(last.item_seconds / last.items * growth / slowed, HISTORY_ERROR), GROUP_SECONDS])
+
+
+def _serial_seconds(last: Past | None, hardware: Hardware | None, *, rows: int) -> Interval:
+    """Return the seconds beside the groups: those of the last run that neither its workers nor its start explain."""
+    if last is None:
+        return total([TABLES_SECONDS, ROW_SECONDS * rows])
+    starts = {lane.kind: lane.start_seconds.value for lane in hardware.lanes} if hardware else {}
+    groups = (last.item_seconds + GROUP_SECONDS.value * last.items) / last.workers
+    return within(max(0.0, last.seconds - groups - starts.get(last.lane, 0.0)), HISTORY_ERROR)

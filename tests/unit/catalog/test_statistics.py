@@ -1,0 +1,44 @@
+"""Sizes of tables and of their groups, beside what pandas counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lakemill.core.errors import SchemaError
+
+
+@pytest.fixture
+def rows():
+    draw = np.random.default_rng(0)
+    k = draw.choice(["a", "b", None], 1000, p=[0.6, 0.3, 0.1])
+    return pa.table({"k": pa.array(k), "d": draw.integers(0, 3, 1000), "x": draw.random(1000)})
+
+
+def test_the_size_of_each_version_is_told_by_its_log(catalog, rows):
+    first = catalog.write("main.a.t", rows)
+    second = catalog.write("main.a.t", rows.slice(0, 10))
+    sizes = [catalog.size(ref) for ref in (first, second)]
+    assert [size.rows for size in sizes] == [1000, 1010]
+    assert [size.memory_bytes for size in sizes] == [1000 * 40, 1010 * 40]  # text is taken for 24 bytes
+    assert 0 < sizes[0].file_bytes < sizes[1].file_bytes
+
+
+@pytest.mark.parametrize("by", [("k",), ("d",), ("k", "d")])
+def test_groups_are_those_of_pandas(catalog, rows, by):
+    ref = catalog.write("main.a.t", rows)
+    counts = rows.to_pandas().groupby(list(by), dropna=False).size()
+    found = catalog.groups(ref, by)
+    assert (found.groups, found.largest_rows) == (len(counts), counts.max())
+
+
+def test_an_empty_table_has_no_groups(catalog, rows):
+    ref = catalog.create_table("main.a.empty", rows.schema)
+    found = catalog.groups(ref, ["k"])
+    assert (catalog.size(ref).rows, found.groups, found.largest_rows) == (0, 0, 0)
+
+
+def test_a_column_that_is_not_there_is_named(catalog, rows):
+    with pytest.raises(SchemaError, match="no column 'kk'"):
+        catalog.groups(catalog.write("main.a.t", rows), ["kk"])

@@ -1,0 +1,132 @@
+"""`lakemill plan` and `lakemill hardware`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from lakemill.cli.main import app
+from lakemill.projects import open_workspace, run_job
+from lakemill.projects.load import load_project
+from lakemill.workspace.hardware import keep
+from lakemill.workspace.planning import state_of
+from tests.unit.workspace.test_hardware import HARDWARE
+
+pytestmark = pytest.mark.xdist_group("plan")  # the project is trained once
+
+STEPS = """
+import lakemill as lm
+import pandas as pd
+
+def load(ws):
+    rows = pd.DataFrame({"k": [number // 10 for number in range(200)], "t": range(200), "y": 1.0})
+    ws.table("main.a.rows").write(rows, mode="overwrite")
+
+class Level:
+    def predict(self, rows):
+        return [1.0] * len(rows)
+
+train = lm.ManyTraining(
+    training_set="main.a.rows", by="k", time="t", fit=lambda rows: Level(), registered_model="main.a.model"
+)
+"""
+PROJECT = """
+bundle: {name: planned}
+resources:
+  jobs:
+    j:
+      tasks:
+        - {task_key: load, python: "steps:load"}
+        - {task_key: train, python: "steps:train", depends_on: [{task_key: load}]}
+"""
+HEAVY = {"ray", "pyspark", "torch", "duckdb", "mlflow", "dbos", "statsforecast", "lightgbm"}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A project that has run once, on a machine that was measured before."""
+    folder = tmp_path_factory.mktemp("planned")
+    (folder / "steps.py").write_text(STEPS)
+    (folder / "lakemill.yml").write_text(PROJECT)
+    with open_workspace(folder) as ws:
+        keep(HARDWARE, state_of(ws))
+    run_job(load_project(folder), "j")
+    return folder
+
+
+def asked(folder, *arguments: str, code: int = 0) -> str:
+    command = [sys.executable, "-c", "from lakemill.cli.main import main; main()", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_a_declaration_is_planned(planned):
+    (plan,) = json.loads(asked(planned, "plan", "--json"))["plans"].items()
+    assert plan[0] == "train"
+    facts, made = plan[1]["facts"], plan[1]["plan"]
+    assert (facts["fits"], facts["rows"], facts["largest_share"]) == (20, 200, 0.05)
+    assert made["bottleneck"] == "number of models"
+    assert made["choice"]["lane"] == "local"
+    assert made["assumed"] == []
+    assert {one["workers"] for one in made["candidates"]} == {1, 2}
+
+
+def test_a_plan_for_a_person(planned):
+    told = asked(planned, "plan", "train")
+    assert "number of models is the bottleneck: 20 fits of" in told
+    assert "the fits are independent" in told
+    (choice,) = [line.split() for line in told.splitlines() if line.startswith("choice")]
+    assert choice[1] == "local"
+
+
+def test_a_deadline_that_nothing_meets_says_by_how_much(planned):
+    told = asked(planned, "plan", "train", "--deadline", "0.01")
+    assert "choice" not in told
+    assert "relax the deadline from 10 ms to" in told
+
+
+def test_what_was_predicted_stands_beside_what_was_measured(planned):
+    (past,) = json.loads(asked(planned, "plan", "--history", "--json"))["history"]
+    assert (past["work"], past["items"], past["rows"], past["lane"]) == ("main.a.model", 20, 200, "local")
+    assert past["predicted"]["low"] < past["predicted"]["value"] < past["predicted"]["high"]
+    assert "main.a.model" in asked(planned, "plan", "--history")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("plan", "trian"), ("no task 'trian'", "train")),
+        (("plan", "load"), ("nothing is known of the work of load", "a declaration")),
+        (("plan", "--deadline", "-1"), ("deadline_seconds", "got -1.0")),
+    ],
+)
+def test_bad_input(planned, arguments, words):
+    told = asked(planned, *arguments, code=2 if arguments[1] != "load" else 1)
+    assert all(word in told for word in words), told
+
+
+def test_a_plan_opens_no_engine(planned):
+    code = "import sys; from lakemill.cli.main import app; app(['plan', 'train'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=planned, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+def test_hardware_is_shown_as_it_was_measured(planned, monkeypatch):
+    monkeypatch.chdir(planned)
+    told = CliRunner().invoke(app, ["hardware", "--json"])
+    assert json.loads(told.stdout)["hardware"]["node"]["cores"] == HARDWARE.node.cores
+    shown = CliRunner().invoke(app, ["hardware"]).stdout
+    assert "frames" not in shown.split("local", 1)[0]
+    assert "not installed" in shown
+
+
+def test_a_project_without_declarations_has_nothing_to_plan(tmp_path):
+    (tmp_path / "steps.py").write_text("def load(ws): pass")
+    tasks = "[{task_key: load, python: 'steps:load'}]"
+    (tmp_path / "lakemill.yml").write_text(f"bundle: {{name: x}}\nresources: {{jobs: {{j: {{tasks: {tasks}}}}}}}")
+    assert "no task names a declaration" in asked(tmp_path, "plan", code=2)
