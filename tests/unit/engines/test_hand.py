@@ -39,7 +39,7 @@ def test_what_is_read_is_whole_while_it_is_written_and_after_a_kill(file):
     reader = Hand(file)
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(file)], pass_fds=[file])
     try:
-        seen, end = set(), time.monotonic() + 20
+        seen, end = set(), time.monotonic() + 60
         while len(seen) < 2_000 and time.monotonic() < end:
             seen.add(reader.look())
     finally:
