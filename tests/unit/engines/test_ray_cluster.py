@@ -54,6 +54,30 @@ print(ray.get(actor.call.remote()), len([node for node in ray.nodes() if node["A
 """
 
 
+SHARES = """
+import json, os, time
+import ray
+from lakemill.core.records import ClusterSpec, Resources
+from lakemill.engines.tasks import TASK_ENGINES, Task
+
+def hold(number, attempt):
+    began = time.time()
+    time.sleep(1)
+    return began, time.time(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"]
+
+def held(cpus, gpus):
+    each = Resources(cpus=cpus, gpus=gpus)
+    tasks = [Task(key=str(n), payload=n) for n in range(12)]
+    values = [outcome.value for outcome in engine.map_tasks(hold, tasks, each=each)]
+    most = max(sum(began <= now < ended for began, ended, *_ in values) for now, *_ in values)
+    return engine.slots(each), most, sorted({value[2] for value in values}), sorted({value[3] for value in values})
+
+ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)  # Ray takes our word for the GPU
+engine = TASK_ENGINES.build({"kind": "ray", "spec": ClusterSpec(kind="ray")})
+print(json.dumps([held(0.25, 0.25), held(0.5, 0)]))
+"""
+
+
 # As `ray start` would have it: who connects needs the cluster's token.
 TOKEN = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
 
@@ -136,3 +160,14 @@ def test_an_address_where_nobody_answers_is_refused_at_once(required):
         place = f"127.0.0.1:{silent.getsockname()[1]}"
         for address in (place, f"ray://{place}"):
             assert f"EngineError: no Ray cluster at {address}" in _python(WORK, address)
+
+
+def test_fractions_of_cores_and_gpus_are_shared_out_and_never_more_than_there_are(required):
+    """A quarter of the one GPU lets four at it, though the cores would take eight; half a core lets four at two."""
+    if "ray" not in required:
+        pytest.importorskip("ray")
+    told = _python(SHARES)
+    (slots, most, gpus, threads), (of_cores, busy, *_) = json.loads(told.splitlines()[-1])
+    assert (slots, gpus, threads, of_cores) == (4, ["0"], ["1"], 4)
+    assert 1 < most <= 4
+    assert 1 < busy <= 4
