@@ -26,6 +26,8 @@ FILES: Final = 4
 TABLE: Final = "main.bench.rows"
 TOTALS: Final = "select count(*) as n, sum(k) as k, sum(x) as x, sum(length(s)) as s from t"
 
+Contender = Callable[[], tuple[object, ...]]
+
 
 def rows(number: int, *, seed: int) -> pa.Table:
     """Return random rows of a whole number, another, and a text."""
@@ -38,7 +40,7 @@ def figures(kind: str, folder: Path) -> list[dict[str, Any]]:
     """Read the table with one engine, and its files with the same engine, in turn."""
     settings = replace(WorkspaceSettings.in_folder("scan", folder), frames=ClusterSpec(kind=kind))
     with Workspace(settings, context=Context(user="benchmark")) as workspace:
-        contenders = (lambda: ours(workspace), lambda: raw(workspace, kind))
+        contenders: tuple[Contender, ...] = (lambda: ours(workspace), lambda: raw(workspace, kind))
         assert len({contender() for contender in contenders}) == 1
         pairs = np.array([[seconds(contender) for contender in contenders] for _ in range(PAIRS)])
     mine, theirs = np.median(pairs, axis=0)
