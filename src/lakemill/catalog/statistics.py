@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from lakemill.catalog.types import table_schema
 from lakemill.core.records import record
 
 TEXT_BYTES: Final = 24  # of a value whose width the schema does not tell: its text, its offset
@@ -45,14 +46,8 @@ def size_of(table: DeltaTable, schema: pa.Schema) -> TableSize:
 def groups_of(table: DeltaTable, by: Sequence[str]) -> GroupSizes:
     """Return how the rows fall into groups; reads the columns of `by` alone."""
     keys = pa.table(table.scan(columns=list(by)))
-    keys = keys.cast(pa.schema([(field.name, _plain(field.type)) for field in keys.schema]))
-    counts = keys.group_by(list(by)).aggregate([([], "count_all")])["count_all"]
+    counts = keys.cast(table_schema(keys.schema)).group_by(list(by)).aggregate([([], "count_all")])["count_all"]
     return GroupSizes(groups=len(counts), largest_rows=pc.max(counts).as_py() or 0)
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return a type that Arrow can group by."""
-    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 
 
 def _width(kind: pa.DataType) -> int:

@@ -84,9 +84,9 @@ def predicted(workspace: Workspace, target: Any, *, workers: int) -> Candidate |
     return next((one for one in found if one.workers == workers), None)
 
 
-def this_machine(workspace: Workspace, *, say: Callable[[str], None]) -> Hardware:
-    """Return what this machine was found to be; it is measured the first time."""
-    found = kept(state_of(workspace))
+def this_machine(workspace: Workspace, *, say: Callable[[str], None], again: bool = False) -> Hardware:
+    """Return what this machine was found to be; it is measured the first time, and when asked again."""
+    found = None if again else kept(state_of(workspace))
     if found is None:
         found = measure(say)
         keep(found, state_of(workspace))

@@ -24,15 +24,10 @@ def hardware(again: AgainOption = False, target: TargetOption = None, as_json: J
     Example:  lakemill hardware --again
     """
     from lakemill.projects import open_workspace
-    from lakemill.workspace.hardware import keep, kept, measure
-    from lakemill.workspace.planning import state_of
+    from lakemill.workspace.planning import this_machine
 
-    with open_workspace(target=target) as workspace:
-        found = None if again else kept(state_of(workspace))
-        if found is None:
-            with console(stderr=True).status("measuring this machine") as status:
-                found = measure(lambda what: status.update(f"measuring this machine: {what}"))
-            keep(found, state_of(workspace))
+    with open_workspace(target=target) as workspace, console(stderr=True).status("") as status:
+        found = this_machine(workspace, say=lambda what: status.update(f"measuring {what}"), again=again)
     print_json({"hardware": found}) if as_json else _show(found)
 
 

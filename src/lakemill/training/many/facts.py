@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from lakemill.core.errors import LakemillError
-from lakemill.core.planning import Interval, Source, total, within
+from lakemill.core.planning import Interval, LaneCost, Source, total, within
 from lakemill.planner import ManyFits
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.identity import tables_of
@@ -111,14 +111,19 @@ def _bytes_per_fit(last: Past | None, hardware: Hardware | None) -> Interval:
     """Return what a fit adds to its process: the peak of the last run without what every worker holds."""
     if last is None:
         return ASSUMED_BYTES
-    held = {lane.kind: lane.worker_bytes.value for lane in hardware.lanes} if hardware else {}
-    return within(max(0.0, last.peak_bytes - held.get(last.lane, 0.0)), HISTORY_ERROR)
+    lane = _lane_of(last, hardware)
+    return within(max(0.0, last.peak_bytes - (lane.worker_bytes.value if lane else 0.0)), HISTORY_ERROR)
 
 
 def _serial_seconds(last: Past | None, hardware: Hardware | None, *, rows: int) -> Interval:
     """Return the seconds beside the groups: those of the last run that neither its workers nor its start explain."""
     if last is None:
         return total([TABLES_SECONDS, ROW_SECONDS * rows])
-    starts = {lane.kind: lane.start_seconds.value for lane in hardware.lanes} if hardware else {}
+    lane = _lane_of(last, hardware)
     groups = (last.item_seconds + GROUP_SECONDS.value * last.items) / last.workers
-    return within(max(0.0, last.seconds - groups - starts.get(last.lane, 0.0)), HISTORY_ERROR)
+    return within(max(0.0, last.seconds - groups - (lane.start_seconds.value if lane else 0.0)), HISTORY_ERROR)
+
+
+def _lane_of(last: Past, hardware: Hardware | None) -> LaneCost | None:
+    """Return what the lane of a run was measured to cost, None if it was not measured."""
+    return next((lane for lane in hardware.lanes if lane.kind == last.lane), None) if hardware else None

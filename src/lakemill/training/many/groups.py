@@ -69,7 +69,7 @@ class Group:
     key
         Values of the columns of `by`.
     parts
-        GroupRows of the group in each part.
+        Rows of the group in each part.
     """
 
     def __init__(self, key: Key, parts: Mapping[str, GroupRows]) -> None:
