@@ -208,6 +208,8 @@ class LaneCost:
         Resident memory of the driver, and of each worker, before the work's own.
     work_factor
         By how much the same work takes longer than in a plain process.
+    ratios
+        Measured over predicted seconds of the last work of the kind that is planned, in this lane.
     one_worker, spans_nodes
         Whether it is a single process; whether it reaches beyond one node.
     extra
@@ -223,6 +225,7 @@ class LaneCost:
     driver_bytes: Interval = NOTHING
     worker_bytes: Interval = NOTHING
     work_factor: float = 1.0
+    ratios: tuple[float, ...] = ()
     one_worker: bool = False
     spans_nodes: bool = False
     extra: str = ""
@@ -233,8 +236,10 @@ class LaneCost:
             check_known(ability, get_args(Ability), what="ability")
         if self.one_worker and self.spans_nodes:
             raise ConfigError(f"lane {self.kind} has one worker and spans nodes; allowed: at most one of both")
-        if self.work_factor <= 0:
-            raise ConfigError(f"work_factor of lane {self.kind} must be above 0, got {self.work_factor}")
+        if self.work_factor <= 0 or min(self.ratios, default=1.0) <= 0:
+            raise ConfigError(
+                f"work_factor and ratios of lane {self.kind} must be above 0, got {self.work_factor} and {self.ratios}"
+            )
 
     @property
     def moving_parts(self) -> int:
@@ -313,7 +318,7 @@ class Limits:
 
 @record
 class Parts:
-    """Predicted seconds by what they go to; their sum is the candidate's value."""
+    """Predicted seconds by what they go to; their sum is the candidate's value before its correction."""
 
     start: float = 0.0
     serial: float = 0.0
@@ -341,6 +346,8 @@ class Candidate:
         What the tightest memory, of a node or an accelerator, holds and has.
     money
         None where the node has no price.
+    correction
+        Factor by which past predictions of such work corrected the seconds.
     breaks
         Limits that it doesn't keep to.
     complexity
@@ -360,6 +367,7 @@ class Candidate:
     held_bytes: Interval
     memory_bytes: int
     money: Interval | None = None
+    correction: float = 1.0
     breaks: tuple[Limit, ...] = ()
     complexity: int = 0
 

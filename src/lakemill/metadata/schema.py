@@ -99,7 +99,9 @@ past_work = Table(
     Column("seconds", Float, nullable=False),
     Column("item_seconds", Float, nullable=False),
     Column("peak_bytes", BigInteger, nullable=False),
-    Column("predicted", JSON),  # seconds: value, low, high
+    Column("stages", JSON, nullable=False, server_default="{}"),  # seconds by stage
+    Column("money", Float),
+    Column("prediction", JSON),
     Column("at", UtcDateTime, nullable=False),
     Index(None, "work"),
 )

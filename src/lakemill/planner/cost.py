@@ -32,6 +32,7 @@ from lakemill.core.planning import (
     within,
 )
 from lakemill.core.records import Resources, record
+from lakemill.planner.correct import corrected, correction
 from lakemill.planner.facts import FeaturePipeline, ManyFits, Search, TableModel
 
 TASKS_PER_WORKER: Final = 16  # what the rooms above cut their work into, so that nobody idles at the end
@@ -299,7 +300,7 @@ class _Site:
         node = self.cluster.node
         fits, even = self._parallel()
         start, moving, messages = self._start(), self._moving(), self._messages()
-        seconds = total([start, self.load.serial, moving, fits, messages])
+        seconds = corrected(total([start, self.load.serial, moving, fits, messages]), self.lane.ratios)
         process = _process_bytes(self.load, self.lane, self.workers)
         held, memory = self._tightest()
         return Candidate(
@@ -322,6 +323,7 @@ class _Site:
             held_bytes=held,
             memory_bytes=memory,
             money=money_of(node, self.nodes, seconds=seconds),
+            correction=correction(self.lane.ratios),
             complexity=complexity(self.lane, self.home),
         )
 

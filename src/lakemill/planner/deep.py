@@ -13,6 +13,7 @@ from lakemill.core.errors import ConfigError, UnsupportedError
 from lakemill.core.planning import Candidate, Cluster, Interval, LaneCost, NodeType, Parts, exact, total, within
 from lakemill.core.records import Resources
 from lakemill.parallel import CUTS, Cut, DeepModel, Step, Strategy, Wire, fold
+from lakemill.planner.correct import corrected, correction
 from lakemill.planner.cost import WIRE_ERROR, candidates, complexity, counts, home_of, money_of, offered
 from lakemill.planner.facts import DeepTraining
 
@@ -113,7 +114,7 @@ class _Site:
         node, ranks = self.cluster.node, self.cut.ranks
         compute, wires = self._compute_seconds(), self._wire_seconds()
         start = total([self.cluster.start_seconds, self.lane.start_seconds])
-        seconds = total([start, compute, wires])
+        seconds = corrected(total([start, compute, wires]), self.lane.ratios)
         held = self.cut.state_bytes + self.cut.activation_bytes
         work = Interval(value=held, low=held, high=held * (1 + FRAGMENTATION))
         process = total([self.lane.worker_bytes, work])
@@ -137,6 +138,7 @@ class _Site:
             held_bytes=process if node.accelerators else total([self.lane.driver_bytes, process]),
             memory_bytes=node.accelerator_memory_bytes if node.accelerators else node.memory_bytes,
             money=money_of(node, self.nodes, seconds=seconds),
+            correction=correction(self.lane.ratios),
             complexity=complexity(self.lane, self.home),
         )
 

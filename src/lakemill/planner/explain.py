@@ -66,7 +66,7 @@ def reasons(case: Case) -> tuple[str, ...]:
     said = [f"{bottleneck(case)} is the bottleneck: {summary(case.facts)}"]
     said += [text for tell in (_workflow, _memory, _pattern, _lacking) for text in tell(case)]
     if case.choice is not None:
-        said += [text for tell in (_nodes, _more, _risk) for text in tell(case, case.choice)]
+        said += [text for tell in (_nodes, _more, _risk, _learnt) for text in tell(case, case.choice)]
     if case.facts.assumed:
         said.append(f"assumed, not measured: {', '.join(case.facts.assumed)}")
     return tuple(said)
@@ -216,6 +216,16 @@ def _risk(case: Case, choice: Candidate) -> Iterator[str]:
         yield f"it may miss the deadline: up to {in_seconds(choice.seconds.high)} of {in_seconds(deadline)}"
     if budget is not None and choice.money is not None and choice.money.high > budget:
         yield f"it may miss the budget: up to {choice.money.high:.3g} of {budget:.3g}"
+
+
+def _learnt(case: Case, choice: Candidate) -> Iterator[str]:
+    """Say how past predictions corrected this one."""
+    runs = max(len(lane.ratios) for lane in case.lanes if lane.kind == choice.lane)
+    if runs:
+        yield (
+            f"corrected by {choice.correction:.2f}: the last {runs} of this kind in {choice.lane} took that much "
+            "of what was predicted"
+        )
 
 
 def _wanted(limits: Limits) -> str:

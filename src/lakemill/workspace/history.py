@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lakemill.core.planning import Interval
+from lakemill.core.planning import Candidate, Facts, Interval, Parts, Source
 from lakemill.core.records import record, utc_now
 from lakemill.metadata import Database
 from lakemill.metadata.schema import past_work
+
+LEARNT_FROM: Final = 20  # of a kind, in a lane
+FAR: Final = 1.25  # a tenth of all work lies outside its interval, so only this much beyond a bound is worth a word
+WEAKEST_FIRST: Final[tuple[Source, ...]] = ("assumed", "probe", "history", "metadata", "given")
+
+
+@record
+class Prediction:
+    """What was predicted of one piece of work before it ran.
+
+    Parameters
+    ----------
+    parts
+        Seconds by what they go to, before the correction.
+    correction
+        Factor by which past predictions corrected the seconds.
+    basis
+        The weakest source of the facts that it rests on.
+    """
+
+    seconds: Interval
+    peak_bytes: Interval
+    money: Interval | None
+    parts: Parts
+    correction: float
+    basis: Source
+
+    @classmethod
+    def of(cls, candidate: Candidate, facts: Facts) -> Prediction:
+        """Return what a plan says of one candidate."""
+        sources = {source for _, source in facts.sources} or {"given"}
+        return cls(
+            seconds=candidate.seconds,
+            peak_bytes=candidate.peak_bytes_per_process,
+            money=candidate.money,
+            parts=candidate.parts,
+            correction=candidate.correction,
+            basis=next(source for source in WEAKEST_FIRST if source in sources),
+        )
 
 
 @record
@@ -34,7 +75,11 @@ class Past:
     peak_bytes
         Of the largest worker process.
     predicted
-        Seconds that were predicted before; None where nobody could.
+        What was predicted before; None where nobody could.
+    stages
+        Wall-clock seconds by stage.
+    money
+        What it cost; None where the machine has no price.
     """
 
     work: str
@@ -46,18 +91,32 @@ class Past:
     seconds: float
     item_seconds: float
     peak_bytes: int
-    predicted: Interval | None
+    predicted: Prediction | None
+    stages: Mapping[str, float] = field(default_factory=dict)
+    money: float | None = None
     at: datetime
 
     @property
     def error(self) -> float | None:
         """Share by which the prediction was too high (below 0: too low); None without one."""
-        return None if self.predicted is None else self.predicted.value / self.seconds - 1
+        return None if self.predicted is None else self.predicted.seconds.value / self.seconds - 1
 
     @property
     def inside(self) -> bool:
         """Whether the measured seconds lie in the interval that was stated."""
-        return self.predicted is not None and self.predicted.low <= self.seconds <= self.predicted.high
+        return self.predicted is not None and self._beyond <= 1
+
+    @property
+    def surprising(self) -> bool:
+        """Whether the measured seconds lie far outside the interval that was stated."""
+        return self.predicted is not None and self._beyond > FAR
+
+    @property
+    def _beyond(self) -> float:
+        """By what factor the measured seconds are beyond the nearer bound; at most 1 inside."""
+        assert self.predicted is not None
+        bounds = self.predicted.seconds
+        return max(self.seconds / max(bounds.high, 1e-9), bounds.low / self.seconds)
 
 
 class History:
@@ -84,17 +143,33 @@ class History:
         wanted = sa.select(past_work).order_by(past_work.c.id.desc()).limit(limit)
         if work:
             wanted = wanted.where(past_work.c.work == work)
+        return self._found(wanted)
+
+    def ratios(self, kind: str, lane: str) -> tuple[float, ...]:
+        """Return measured over predicted seconds of the last work of a kind in a lane, corrections taken out.
+
+        Predictions that rest on assumptions teach nothing about the arithmetic, and are left out.
+        """
+        of_kind = sa.select(past_work).where(past_work.c.kind == kind, past_work.c.lane == lane)
+        judged = of_kind.where(past_work.c.prediction["basis"].as_string() != "assumed")
+        found = self._found(judged.order_by(past_work.c.id.desc()).limit(LEARNT_FROM))
+        return tuple(past.seconds * one.correction / one.seconds.value for past in found if (one := past.predicted))
+
+    def _found(self, wanted: sa.Select[Any]) -> tuple[Past, ...]:
         with self._database.reading() as connection:
             return tuple(_past(row) for row in connection.execute(wanted).mappings())
 
 
 def _row(past: Past) -> dict[str, Any]:
-    row = {name: getattr(past, name) for name in past.__dataclass_fields__ if name != "predicted"}
-    predicted = past.predicted
-    return {**row, "predicted": None if predicted is None else [predicted.value, predicted.low, predicted.high]}
+    row = {name: getattr(past, name) for name in past.__dataclass_fields__ if name not in ("predicted", "stages")}
+    return {**row, "stages": dict(past.stages), "prediction": past.predicted and asdict(past.predicted)}
 
 
 def _past(row: sa.RowMapping) -> Past:
-    figures = {name: value for name, value in row.items() if name not in ("id", "predicted")}
-    bounds = row["predicted"]
-    return Past(**figures, predicted=bounds and Interval(value=bounds[0], low=bounds[1], high=bounds[2]))
+    figures = {name: value for name, value in row.items() if name not in ("id", "prediction")}
+    return Past(**figures, predicted=row["prediction"] and _prediction(row["prediction"]))
+
+
+def _prediction(told: dict[str, Any]) -> Prediction:
+    intervals = {name: told[name] and Interval(**told[name]) for name in ("seconds", "peak_bytes", "money")}
+    return Prediction(**{**told, **intervals, "parts": Parts(**told["parts"])})

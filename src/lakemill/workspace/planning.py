@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
 from lakemill.core.errors import UnsupportedError
-from lakemill.core.planning import Candidate, Cluster, Facts, Limits, Plan
+from lakemill.core.planning import Cluster, Facts, LaneCost, Limits, Plan
 from lakemill.core.records import record
 from lakemill.planner import plan as planned
 from lakemill.planner import weigh
 from lakemill.workspace.hardware import Hardware, keep, kept, measure
+from lakemill.workspace.history import History, Prediction
 from lakemill.workspace.workspace import Workspace
 
 
@@ -64,15 +66,13 @@ def plan(
     UnsupportedError
         If nothing is known of the work.
     """
+    hardware = this_machine(workspace, say=say)  # first, for the facts from history rest on it
     facts = facts_of(target, workspace)
-    hardware = this_machine(workspace, say=say)
-    clusters = [Cluster(node=hardware.node)]
-    return Planned(
-        facts=facts, hardware=hardware, plan=planned(facts, lanes=hardware.lanes, clusters=clusters, limits=limits)
-    )
+    lanes, clusters = learnt(workspace, facts, hardware.lanes), [Cluster(node=hardware.node)]
+    return Planned(facts=facts, hardware=hardware, plan=planned(facts, lanes=lanes, clusters=clusters, limits=limits))
 
 
-def predicted(workspace: Workspace, target: Any, *, workers: int) -> Candidate | None:
+def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction | None:
     """Return what is predicted of the work where it is about to run; None where nothing is known."""
     hardware = kept(state_of(workspace))
     if hardware is None or workspace.settings.tasks.address:
@@ -80,8 +80,24 @@ def predicted(workspace: Workspace, target: Any, *, workers: int) -> Candidate |
     lanes = [lane for lane in hardware.lanes if lane.kind == workspace.settings.tasks.kind]
     if not lanes:
         return None
-    found = weigh(facts_of(target, workspace), lanes=lanes, clusters=[Cluster(node=hardware.node)], limits=Limits())
-    return next((one for one in found if one.workers == workers), None)
+    facts = facts_of(target, workspace)
+    lanes, clusters = learnt(workspace, facts, lanes), [Cluster(node=hardware.node)]
+    found = weigh(facts, lanes=lanes, clusters=clusters, limits=Limits())
+    return next((Prediction.of(one, facts) for one in found if one.workers == workers), None)
+
+
+def learnt(workspace: Workspace, facts: Facts, lanes: Iterable[LaneCost]) -> list[LaneCost]:
+    """Return lanes that know how past predictions of this kind of work came out in them."""
+    history = History(workspace.database)
+    return [replace(lane, ratios=history.ratios(type(facts).__name__, lane.kind)) for lane in lanes]
+
+
+def cost_of(workspace: Workspace, *, seconds: float) -> float | None:
+    """Return what this machine costs for that time; None where it has no price or work runs elsewhere."""
+    hardware = kept(state_of(workspace))
+    if hardware is None or workspace.settings.tasks.address or hardware.node.price_per_hour is None:
+        return None
+    return seconds * hardware.node.price_per_hour / 3600
 
 
 def this_machine(workspace: Workspace, *, say: Callable[[str], None], again: bool = False) -> Hardware:

@@ -93,7 +93,9 @@ def test_a_deadline_that_nothing_meets_says_by_how_much(planned):
 def test_what_was_predicted_stands_beside_what_was_measured(planned):
     (past,) = json.loads(asked(planned, "plan", "--history", "--json"))["history"]
     assert (past["work"], past["items"], past["rows"], past["lane"]) == ("main.a.model", 20, 200, "local")
-    assert past["predicted"]["low"] < past["predicted"]["value"] < past["predicted"]["high"]
+    seconds = past["predicted"]["seconds"]
+    assert seconds["low"] < seconds["value"] < seconds["high"]
+    assert past["predicted"]["basis"] == "assumed"  # it had never run
     assert "main.a.model" in asked(planned, "plan", "--history")
 
 

@@ -159,7 +159,7 @@ def _compared(one: Past) -> tuple[str, str, str]:
     if one.predicted is None or one.error is None:
         return "", measured, ""
     outside = "" if one.inside else ", outside its interval"
-    return _bounds(one.predicted), measured, f"{one.error:+.0%}{outside}"
+    return _bounds(one.predicted.seconds), measured, f"{one.error:+.0%}{outside}"
 
 
 def _bounds(interval: Interval) -> str:

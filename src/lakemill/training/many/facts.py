@@ -8,13 +8,14 @@ from typing import Final
 from lakemill.core.errors import LakemillError
 from lakemill.core.planning import Interval, LaneCost, Source, total, within
 from lakemill.planner import ManyFits
+from lakemill.planner.explain import in_seconds
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.identity import tables_of
 from lakemill.training.many.session import Session
 from lakemill.workspace import Workspace
 from lakemill.workspace.hardware import Hardware, kept
-from lakemill.workspace.history import History, Past
-from lakemill.workspace.planning import facts_of, predicted, state_of
+from lakemill.workspace.history import History, Past, Prediction
+from lakemill.workspace.planning import cost_of, facts_of, predicted, state_of
 
 KIND: Final = ManyFits.__name__
 # Where nothing was ever measured: a mean fit of 5 to 500 ms.
@@ -55,8 +56,8 @@ def _(target: ManyTraining, workspace: Workspace) -> ManyFits:
     )
 
 
-def expected(session: Session) -> Interval | None:
-    """Return the seconds that a training is predicted to take where it is about to run; None where nobody knows.
+def expected(session: Session) -> Prediction | None:
+    """Return what is predicted of a training where it is about to run; None where nobody knows.
 
     A plan that can't be made stops no training.
     """
@@ -64,17 +65,16 @@ def expected(session: Session) -> Interval | None:
     if session.subset is not None or session.begun_before:
         return None
     with suppress(LakemillError):
-        found = predicted(workspace, definition, workers=workspace.tasks.slots(definition.resources))
-        return None if found is None else found.seconds
+        return predicted(workspace, definition, workers=workspace.tasks.slots(definition.resources))
     return None
 
 
-def remember(session: Session, *, seconds: float, expected: Interval | None) -> None:
+def remember(session: Session, *, seconds: float, expected: Prediction | None) -> Past | None:
     """Write down what a training took, if it was a whole one."""
     if session.subset is not None or session.begun_before:
-        return
+        return None
     workspace, definition = session.workspace, session.definition
-    History(workspace.database).add(
+    return History(workspace.database).add(
         work=work_of(definition),
         kind=KIND,
         lane=workspace.settings.tasks.kind,
@@ -85,6 +85,19 @@ def remember(session: Session, *, seconds: float, expected: Interval | None) -> 
         item_seconds=session.metrics["fit_seconds"],
         peak_bytes=int(session.metrics["fit_peak_bytes"]),
         predicted=expected,
+        stages=session.stages,
+        money=cost_of(workspace, seconds=seconds),
+    )
+
+
+def surprise(past: Past) -> str:
+    """Return in words that a training took much more or less than was predicted; nothing if it did not."""
+    if past.predicted is None or not past.surprising:
+        return ""
+    bounds = past.predicted.seconds
+    return (
+        f"took {in_seconds(past.seconds)} where {in_seconds(bounds.low)} to {in_seconds(bounds.high)} were predicted "
+        "(lakemill plan --history)"
     )
 
 

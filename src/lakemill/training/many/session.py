@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from lakemill.core.errors import TaskError
@@ -31,6 +33,11 @@ class Session:
         What is trained.
     subset
         Which groups only; the others are carried over from its base.
+
+    Attributes
+    ----------
+    stages
+        Wall-clock seconds of this process by stage.
     """
 
     def __init__(self, workspace: Workspace, definition: ManyTraining, *, subset: Subset | None = None) -> None:
@@ -43,6 +50,7 @@ class Session:
         self.begun_before = self.staging.noted(PACKS) is not None
         self.packs = Packs(numbers=(), groups=0)
         self.summaries: list[PhaseSummary] = []
+        self.stages: dict[str, float] = {}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -57,35 +65,44 @@ class Session:
         """Tags of a version that came of training some groups again."""
         return {} if self.subset is None else {BASE: str(self.subset.base.version)}
 
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Take the time of a stage."""
+        started = time.perf_counter()
+        yield
+        self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
+
     def table(self, output: str) -> str:
         """Return the name of the table of an output."""
         return f"{self.definition.registered_model}_{output}"
 
     def prepare(self, parts: Mapping[str, Part], *, cost: str) -> Packs:
         """Cut the input into packs; return them."""
-        self.packs = write_packs(
-            self.workspace.frames,
-            self.staging,
-            parts=parts if self.subset is None else self.subset.kept(parts),
-            by=self.definition.keys,
-            cost=cost,
-            slots=self.workspace.tasks.slots(self.definition.resources),
-        )
+        with self.stage("prepare"):
+            self.packs = write_packs(
+                self.workspace.frames,
+                self.staging,
+                parts=parts if self.subset is None else self.subset.kept(parts),
+                by=self.definition.keys,
+                cost=cost,
+                slots=self.workspace.tasks.slots(self.definition.resources),
+            )
         return self.packs
 
     def run(self, phase: Phase) -> PhaseSummary:
         """Run a phase over all packs and commit what comes of it."""
         tables = {output: self.table(output) for output in (*phase.outputs, FAILURES)}
-        summary = run_phase(
-            self.workspace,
-            phase,
-            staging=self.staging,
-            packs=self.packs,
-            tables=tables,
-            training=self.id,
-            each=self.definition.resources,
-            item_seconds=self.definition.item_seconds,
-        )
+        with self.stage(phase.name):
+            summary = run_phase(
+                self.workspace,
+                phase,
+                staging=self.staging,
+                packs=self.packs,
+                tables=tables,
+                training=self.id,
+                each=self.definition.resources,
+                item_seconds=self.definition.item_seconds,
+            )
         if summary.failed and summary.failed == self.packs.groups:
             raise TaskError(
                 f"all {summary.failed:,} groups failed in phase {phase.name}; the last one: {summary.last_failure}",

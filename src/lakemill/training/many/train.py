@@ -62,13 +62,20 @@ class Fitted:
 
 @record
 class Trained:
-    """What a training came to."""
+    """What a training came to.
+
+    Parameters
+    ----------
+    surprise
+        What it took beside what had been predicted, where the two are far apart.
+    """
 
     training: str
     version: ModelVersion
     groups: int
     failed: int
     decision: Decision | None = None
+    surprise: str = ""
 
 
 def train(
@@ -104,12 +111,12 @@ def train(
     if subset is not None and not count(workspace, subset.groups):
         return _trained(subset.base, workspace.models.decision(subset.base))
     session = Session(workspace, definition, subset=subset)
-    known = workspace.models.find(definition.registered_model, training=session.id)
+    known, surprise = workspace.models.find(definition.registered_model, training=session.id), ""
     if known is None:
-        known = _carry_out(session)
+        known, surprise = _carry_out(session)
     decision = _promote(workspace, definition, known)
     session.staging.remove()
-    return _trained(known, decision)
+    return replace(_trained(known, decision), surprise=surprise)
 
 
 @execute.register
@@ -119,17 +126,19 @@ def _(target: ManyTraining, workspace: Workspace) -> str:
     text = f"{name} version {number}: {trained.groups - trained.failed:,} models, {trained.failed:,} failed"
     if trained.decision is not None:
         text += f"; {'promoted' if trained.decision.passed else 'not promoted'}: {trained.decision.reason}"
-    return text
+    return text + (f"; {trained.surprise}" if trained.surprise else "")
 
 
-def _carry_out(session: Session) -> ModelVersion:
+def _carry_out(session: Session) -> tuple[ModelVersion, str]:
     """Fit and register under one MLflow run, which has the seconds of both; remember what they took."""
     name, tags = session.definition.registered_model, {TRAINING: session.id}
     expected, started = facts.expected(session), time.perf_counter()
     with session.workspace.models.start_run(name, inputs=session.refs, tags=tags) as run:
-        registered = _register(session, fit_groups(session), run)
-    facts.remember(session, seconds=time.perf_counter() - started, expected=expected)
-    return registered
+        fitted = fit_groups(session)
+        with session.stage("register"):
+            registered = _register(session, fitted, run)
+    past = facts.remember(session, seconds=time.perf_counter() - started, expected=expected)
+    return registered, facts.surprise(past) if past else ""
 
 
 def fit_groups(session: Session) -> Fitted:
