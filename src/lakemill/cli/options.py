@@ -49,10 +49,11 @@ def _project() -> Project:
 
 
 def _engines() -> set[str]:
+    from lakemill.core.records import AUTO
     from lakemill.engines.frames import FRAME_ENGINES
     from lakemill.engines.tasks import TASK_ENGINES
 
-    return {*FRAME_ENGINES.kinds(), *TASK_ENGINES.kinds()}
+    return {*FRAME_ENGINES.kinds(), *TASK_ENGINES.kinds(), AUTO}
 
 
 def _templates() -> tuple[str, ...]:
@@ -78,7 +79,7 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="KIND",
-        help="local; ray: tasks on Ray; spark: frames and tasks on Spark. The target's choice if none.",
+        help="local; ray: tasks on Ray; spark: frames and tasks on Spark; auto: tasks by plan. The target's choice if none.",
         autocompletion=_completer(_engines),
     ),
 ]

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Final, TypeVar, dataclass_transform
 
 from lakemill.core.errors import ConfigError
 
@@ -93,6 +93,10 @@ class Resources:
         return max(1, int(self.cpus))
 
 
+AUTO: Final = "auto"
+"""In place of an engine's kind: the planner's choice."""
+
+
 @record
 class ClusterSpec:
     """A cluster to start here, or one to connect to.
@@ -100,7 +104,7 @@ class ClusterSpec:
     Parameters
     ----------
     kind
-        The engine kind: ``local``, ``ray`` or ``spark``.
+        The engine kind: ``local``, ``ray`` or ``spark``; ``auto`` leaves it to the planner.
     address
         An existing cluster (``spark://head:7077``, ``ray://head:10001``); empty starts one here.
     num_workers

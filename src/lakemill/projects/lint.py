@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from lakemill.core.config import Document, Place, dotted
 from lakemill.core.errors import ConfigError, nearest
+from lakemill.core.records import AUTO
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
 from lakemill.projects.project import Job, ProjectFile
@@ -48,13 +49,13 @@ def known_variables(file: ProjectFile) -> Iterator[Fault]:
 def known_engines(file: ProjectFile) -> Iterator[Fault]:
     """Engines are of kinds that are installed."""
     for key, target in file.targets.items():
-        for role, cluster, slot in (
-            ("frames", target.compute.frames, FRAME_ENGINES),
-            ("tasks", target.compute.tasks, TASK_ENGINES),
+        for role, cluster, kinds in (
+            ("frames", target.compute.frames, FRAME_ENGINES.kinds()),
+            ("tasks", target.compute.tasks, (*TASK_ENGINES.kinds(), AUTO)),
         ):
-            if cluster.kind not in slot.kinds():
+            if cluster.kind not in kinds:
                 where = ("targets", key, "compute", role, "kind")
-                yield where, f"no such engine: {cluster.kind!r}; {nearest(cluster.kind, slot.kinds())}"
+                yield where, f"no such engine: {cluster.kind!r}; {nearest(cluster.kind, kinds)}"
 
 
 def started_or_connected(file: ProjectFile) -> Iterator[Fault]:

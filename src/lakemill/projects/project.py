@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from lakemill.core.config import ConfigModel
-from lakemill.core.records import ClusterSpec, record
+from lakemill.core.records import AUTO, ClusterSpec, record
 from lakemill.workspace.settings import WorkspaceSettings
 
 RunIf = Literal["ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED"]
@@ -69,7 +69,7 @@ class Cluster(ConfigModel):
     model_config = ConfigDict(json_schema_extra=_name_master)
 
     kind: str = "local"
-    """Engine kind: local, spark, ray."""
+    """Engine kind: local, spark, ray; for tasks also auto, which leaves it to the planner."""
     address: str = Field(default="", validation_alias=AliasChoices("address", "master"))
     """An existing cluster, as ``spark://head:7077`` or ``ray://head:10001``; empty starts one here."""
     num_workers: Count = 0
@@ -91,7 +91,7 @@ class Compute(ConfigModel):
 
     frames: Cluster = Cluster()
     """Engine of tables."""
-    tasks: Cluster = Cluster()
+    tasks: Cluster = Cluster(kind=AUTO)
     """Engine of independent tasks."""
 
 

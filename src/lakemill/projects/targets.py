@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from lakemill.core.errors import ConfigError, nearest
-from lakemill.core.records import ClusterSpec
+from lakemill.core.records import AUTO, ClusterSpec
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
 from lakemill.projects.project import Project, Target
@@ -34,17 +34,19 @@ def workspace_settings(name: str, folder: Path, target: Target) -> WorkspaceSett
 def with_engine(project: Project, kind: str) -> Project:
     """Return the project with one kind of engine wherever that kind exists: frames, tasks or both.
 
+    The kind ``auto`` leaves tasks to the planner.
+
     Raises
     ------
     ConfigError
         If no engine is of that kind.
     """
     settings = project.settings
-    if kind not in (kinds := {*FRAME_ENGINES.kinds(), *TASK_ENGINES.kinds()}):
+    if kind not in (kinds := {*FRAME_ENGINES.kinds(), *TASK_ENGINES.kinds(), AUTO}):
         raise ConfigError(f"no engine is of kind {kind!r}", hint=nearest(kind, kinds))
     if kind in FRAME_ENGINES.kinds():
         settings = dataclasses.replace(settings, frames=ClusterSpec(kind=kind))
-    if kind in TASK_ENGINES.kinds():
+    if kind in {*TASK_ENGINES.kinds(), AUTO}:
         settings = dataclasses.replace(settings, tasks=ClusterSpec(kind=kind))
     return dataclasses.replace(project, settings=settings)
 
@@ -58,7 +60,8 @@ def check_engines(settings: WorkspaceSettings) -> None:
         If one is not installed.
     """
     FRAME_ENGINES.load(settings.frames.kind)
-    TASK_ENGINES.load(settings.tasks.kind)
+    if settings.tasks.kind != AUTO:
+        TASK_ENGINES.load(settings.tasks.kind)
 
 
 def state_folder(settings: WorkspaceSettings) -> Path:

@@ -74,8 +74,7 @@ def _peak_below() -> int:
 
 def _engines(workspace: Workspace) -> dict[str, str]:
     opened = vars(workspace)  # cached properties: only what was used is there
-    kinds = {"frames": workspace.settings.frames.kind, "tasks": workspace.settings.tasks.kind}
-    return {role: kind for role, kind in kinds.items() if role in opened}
+    return {role: kind for role, kind in workspace.engines.items() if role in opened}
 
 
 if __name__ == "__main__":

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import singledispatch
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from lakemill.core.errors import UnsupportedError
-from lakemill.core.planning import Cluster, Facts, LaneCost, Limits, Plan
-from lakemill.core.records import record
+from lakemill.core.events import Event
+from lakemill.core.planning import Candidate, Cluster, Facts, Interval, LaneCost, Limits, Plan, exact
+from lakemill.core.records import AUTO, ClusterSpec, record
+from lakemill.planner import label, weigh
 from lakemill.planner import plan as planned
-from lakemill.planner import weigh
-from lakemill.workspace.hardware import Hardware, keep, kept, measure
+from lakemill.workspace.hardware import Hardware, assumed, keep, kept, measure
 from lakemill.workspace.history import History, Prediction
 from lakemill.workspace.workspace import Workspace
 
@@ -67,23 +69,54 @@ def plan(
         If nothing is known of the work.
     """
     hardware = this_machine(workspace, say=say)  # first, for the facts from history rest on it
-    facts = facts_of(target, workspace)
-    lanes, clusters = learnt(workspace, facts, hardware.lanes), [Cluster(node=hardware.node)]
-    return Planned(facts=facts, hardware=hardware, plan=planned(facts, lanes=lanes, clusters=clusters, limits=limits))
+    return _planned(workspace, facts_of(target, workspace), hardware, limits)
 
 
 def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction | None:
     """Return what is predicted of the work where it is about to run; None where nothing is known."""
-    hardware = kept(state_of(workspace))
-    if hardware is None or workspace.settings.tasks.address:
-        return None
-    lanes = [lane for lane in hardware.lanes if lane.kind == workspace.settings.tasks.kind]
-    if not lanes:
+    hardware = here(workspace)
+    lanes = [lane for lane in hardware.lanes if lane.kind == workspace.placed.kind]
+    if workspace.placed.address or not lanes:
         return None
     facts = facts_of(target, workspace)
-    lanes, clusters = learnt(workspace, facts, lanes), [Cluster(node=hardware.node)]
-    found = weigh(facts, lanes=lanes, clusters=clusters, limits=Limits())
+    clusters = [Cluster(node=hardware.node)]
+    found = weigh(facts, lanes=learnt(workspace, facts, lanes), clusters=clusters, limits=Limits())
     return next((Prediction.of(one, facts) for one in found if one.workers == workers), None)
+
+
+def place(workspace: Workspace, target: Any) -> Planned | None:
+    """Let the tasks of a declaration run where its plan says, if the project leaves that open (``kind: auto``).
+
+    Nothing is measured on the way; figures that nobody knows are taken at their upper bound, for a worker that
+    idles costs less than one that is missing.
+    """
+    if workspace.settings.tasks.kind != AUTO:
+        return None
+    made = _planned(workspace, _cautious(facts_of(target, workspace)), here(workspace), None)
+    choice = made.plan.choice or min(made.plan.candidates, key=lambda one: one.held_bytes.high)
+    workspace.place(_spec(choice))
+    workspace.emit(Event(kind="note", text=f"by plan: {label(choice)}"))
+    return made
+
+
+def _spec(choice: Candidate) -> ClusterSpec:
+    """Return the cluster on this machine that a candidate asks for."""
+    cores = ceil(choice.workers * choice.each.cpus - 1e-9)
+    if choice.lane == ClusterSpec().kind:
+        return ClusterSpec(num_workers=cores)
+    return ClusterSpec(kind=choice.lane, cpus_per_worker=cores)
+
+
+def _cautious(facts: Facts) -> Facts:
+    """Return facts in which what was assumed is at its upper bound."""
+    assumed = {name: getattr(facts, name) for name in facts.assumed}
+    upper = {name: exact(figure.high) for name, figure in assumed.items() if isinstance(figure, Interval)}
+    return replace(facts, **upper)  # type: ignore[arg-type]
+
+
+def _planned(workspace: Workspace, facts: Facts, hardware: Hardware, limits: Limits | None) -> Planned:
+    lanes, clusters = learnt(workspace, facts, hardware.lanes), [Cluster(node=hardware.node)]
+    return Planned(facts=facts, hardware=hardware, plan=planned(facts, lanes=lanes, clusters=clusters, limits=limits))
 
 
 def learnt(workspace: Workspace, facts: Facts, lanes: Iterable[LaneCost]) -> list[LaneCost]:
@@ -94,10 +127,13 @@ def learnt(workspace: Workspace, facts: Facts, lanes: Iterable[LaneCost]) -> lis
 
 def cost_of(workspace: Workspace, *, seconds: float) -> float | None:
     """Return what this machine costs for that time; None where it has no price or work runs elsewhere."""
-    hardware = kept(state_of(workspace))
-    if hardware is None or workspace.settings.tasks.address or hardware.node.price_per_hour is None:
-        return None
-    return seconds * hardware.node.price_per_hour / 3600
+    price = here(workspace).node.price_per_hour
+    return None if price is None or workspace.placed.address else seconds * price / 3600
+
+
+def here(workspace: Workspace) -> Hardware:
+    """Return what this machine was found to be, or what is assumed where it was not measured."""
+    return kept(state_of(workspace)) or assumed()
 
 
 def this_machine(workspace: Workspace, *, say: Callable[[str], None], again: bool = False) -> Hardware:

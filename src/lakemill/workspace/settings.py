@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lakemill.core.records import ClusterSpec, record
+from lakemill.core.records import AUTO, ClusterSpec, record
 
 
 @record
@@ -26,7 +26,7 @@ class WorkspaceSettings:
     artifacts
         Folder or URI of MLflow artifacts.
     frames, tasks
-        Engines of tables and of independent tasks.
+        Engines of tables and of independent tasks; tasks of kind ``auto`` run where the plan of their work says.
     """
 
     name: str
@@ -36,7 +36,7 @@ class WorkspaceSettings:
     tracking: str
     artifacts: str
     frames: ClusterSpec = ClusterSpec()
-    tasks: ClusterSpec = ClusterSpec()
+    tasks: ClusterSpec = ClusterSpec(kind=AUTO)
 
     @classmethod
     def in_folder(cls, name: str, project_dir: Path) -> WorkspaceSettings:

@@ -10,7 +10,7 @@ from typing import Self
 
 from lakemill.catalog import Catalog
 from lakemill.core.events import Emit, silent
-from lakemill.core.records import Context
+from lakemill.core.records import AUTO, ClusterSpec, Context
 from lakemill.engines.frames import FRAME_ENGINES, Frame, FrameEngine
 from lakemill.engines.gangs import GANG_ENGINES, GangEngine
 from lakemill.engines.tasks import TASK_ENGINES, TaskEngine
@@ -31,12 +31,22 @@ class Workspace:
         Who acts, and in which run.
     emit
         Receives progress.
+
+    Attributes
+    ----------
+    placed
+        Where tasks run: as the settings say, or, where they leave it to the planner, in this machine's processes
+        until `place` says otherwise.
+    engines
+        Kinds of the engines by role.
     """
 
     def __init__(self, settings: WorkspaceSettings, *, context: Context, emit: Emit = silent) -> None:
         self.settings = settings
         self.context = context
         self.emit = emit
+        self.placed = ClusterSpec() if settings.tasks.kind == AUTO else settings.tasks
+        self.engines = {"frames": settings.frames.kind, "tasks": self.placed.kind}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -75,7 +85,7 @@ class Workspace:
     @cached_property
     def tasks(self) -> TaskEngine:
         """The engine of independent tasks."""
-        engine = TASK_ENGINES.build({"kind": self.settings.tasks.kind, "spec": self.settings.tasks})
+        engine = TASK_ENGINES.build({"kind": self.placed.kind, "spec": self.placed})
         self._open.callback(engine.close)
         return engine
 
@@ -94,7 +104,7 @@ class Workspace:
             experiment=settings.name,
             context=self.context,
             project_dir=settings.project_dir,
-            engines={"frames": settings.frames.kind, "tasks": settings.tasks.kind},
+            engines=self.engines,
         )
 
     def table(self, name: str) -> Table:
@@ -117,6 +127,13 @@ class Workspace:
         ``ws.sql("select product, sum(quantity) q from s group by product", s="main.retail.sales")``
         """
         return self.frames.sql(query, {name: self._frame(value) for name, value in frames.items()})
+
+    def place(self, spec: ClusterSpec) -> None:
+        """Let tasks run on another cluster from now on; the one before stops with the workspace, or when idle."""
+        if spec != self.placed:
+            self.placed = spec
+            self.engines["tasks"] = spec.kind
+            vars(self).pop("tasks", None)
 
     def folder(self, *parts: str) -> Path:
         """Return a folder below the workspace's root, made if need be."""

@@ -79,7 +79,7 @@ def test_the_default_workspace_is_a_folder_beside_the_file(folder):
     assert settings.tracking == f"sqlite:///{root}/mlflow.db"
     assert settings.artifacts == f"{root}/mlartifacts"
     assert settings.project_dir == str(folder.resolve())
-    assert settings.frames == settings.tasks == ClusterSpec(kind="local")
+    assert (settings.frames, settings.tasks) == (ClusterSpec(kind="local"), ClusterSpec(kind="auto"))
 
 
 def test_a_target_swaps_parts_of_the_workspace(folder):
@@ -214,9 +214,11 @@ def test_what_is_not_there_is_named_with_the_nearest(folder, monkeypatch):
 def test_an_engine_replaces_those_of_its_kind(folder):
     project = load_project(folder)
     ray, spark = with_engine(project, "ray").settings, with_engine(project, "spark").settings
+    planned = with_engine(with_engine(project, "ray"), "auto").settings
+    assert (planned.frames.kind, planned.tasks.kind) == ("local", "auto")
     assert (ray.frames.kind, ray.tasks.kind) == ("local", "ray")
     assert (spark.frames.kind, spark.tasks.kind) == ("spark", "spark")
-    assert project.settings.tasks.kind == "local"
+    assert project.settings.tasks.kind == "auto"
     with pytest.raises(ConfigError, match=r"no engine is of kind 'rya'\n  hint: did you mean ray\?"):
         with_engine(project, "rya")
 

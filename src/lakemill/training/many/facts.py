@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from lakemill.core.errors import LakemillError
+from lakemill.core.errors import LakemillError, SchemaError
 from lakemill.core.planning import Interval, LaneCost, Source, total, within
 from lakemill.planner import ManyFits
 from lakemill.planner.explain import in_seconds
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.identity import tables_of
-from lakemill.training.many.session import Session
+from lakemill.training.many.session import DRIVER_STAGES, Session
 from lakemill.workspace import Workspace
-from lakemill.workspace.hardware import Hardware, kept
+from lakemill.workspace.hardware import Hardware
 from lakemill.workspace.history import History, Past, Prediction
-from lakemill.workspace.planning import cost_of, facts_of, predicted, state_of
+from lakemill.workspace.planning import Planned, cost_of, facts_of, here, place, predicted
 
 KIND: Final = ManyFits.__name__
 # Where nothing was ever measured: a mean fit of 5 to 500 ms.
@@ -33,8 +33,10 @@ HISTORY_ERROR: Final = 0.3  # the same training took 72 and 88 s on one quiet vi
 def _(target: ManyTraining, workspace: Workspace) -> ManyFits:
     ref = tables_of(workspace, target)[0]
     size = workspace.catalog.size(ref)
+    if not size.rows:
+        raise SchemaError(f"table {ref.name} is empty: nothing to plan", hint="run the step that fills it first")
     groups = workspace.catalog.groups(ref, target.keys)
-    last, hardware = last_run(workspace, target), kept(state_of(workspace))
+    last, hardware = last_run(workspace, target), here(workspace)
     sources: dict[str, Source] = {
         "rows": "metadata",
         "bytes": "metadata",
@@ -49,11 +51,19 @@ def _(target: ManyTraining, workspace: Workspace) -> ManyFits:
         fits=groups.groups,
         seconds_per_fit=_seconds_per_fit(last, hardware, rows=size.rows, fits=groups.groups),
         peak_bytes_per_fit=_bytes_per_fit(last, hardware),
-        serial_seconds=_serial_seconds(last, hardware, rows=size.rows),
+        serial_seconds=_serial_seconds(last, rows=size.rows),
         largest_share=groups.largest_rows / size.rows,
         busy_cores=target.resources.cpus,
+        busy_accelerators=target.resources.gpus,
         sources=tuple(sorted(sources.items())),
     )
+
+
+def placed(session: Session) -> Planned | None:
+    """Let a training run where its plan says, if that is left to the plan; a plan that can't be made stops nothing."""
+    with suppress(LakemillError):
+        return place(session.workspace, session.definition)
+    return None
 
 
 def expected(session: Session) -> Prediction | None:
@@ -77,7 +87,7 @@ def remember(session: Session, *, seconds: float, expected: Prediction | None) -
     return History(workspace.database).add(
         work=work_of(definition),
         kind=KIND,
-        lane=workspace.settings.tasks.kind,
+        lane=workspace.placed.kind,
         workers=workspace.tasks.slots(definition.resources),
         items=session.packs.groups,
         rows=workspace.catalog.size(session.refs[0]).rows,
@@ -111,16 +121,16 @@ def work_of(target: ManyTraining) -> str:
     return target.registered_model
 
 
-def _seconds_per_fit(last: Past | None, hardware: Hardware | None, *, rows: int, fits: int) -> Interval:
+def _seconds_per_fit(last: Past | None, hardware: Hardware, *, rows: int, fits: int) -> Interval:
     """Return the seconds of a group in a worker by itself: those of the last run, in proportion to its rows."""
     if last is None:
         return total([ASSUMED_FIT, GROUP_SECONDS])
     growth = (rows / fits) / (last.rows / last.items)
-    slowed = 1 + (hardware.node.slowdown_per_busy_core * (last.workers - 1) if hardware else 0.0)
+    slowed = 1 + hardware.node.slowdown_per_busy_core * (last.workers - 1)
     return total([within(last.item_seconds / last.items * growth / slowed, HISTORY_ERROR), GROUP_SECONDS])
 
 
-def _bytes_per_fit(last: Past | None, hardware: Hardware | None) -> Interval:
+def _bytes_per_fit(last: Past | None, hardware: Hardware) -> Interval:
     """Return what a fit adds to its process: the peak of the last run without what every worker holds."""
     if last is None:
         return ASSUMED_BYTES
@@ -128,15 +138,14 @@ def _bytes_per_fit(last: Past | None, hardware: Hardware | None) -> Interval:
     return within(max(0.0, last.peak_bytes - (lane.worker_bytes.value if lane else 0.0)), HISTORY_ERROR)
 
 
-def _serial_seconds(last: Past | None, hardware: Hardware | None, *, rows: int) -> Interval:
-    """Return the seconds beside the groups: those of the last run that neither its workers nor its start explain."""
+def _serial_seconds(last: Past | None, *, rows: int) -> Interval:
+    """Return the seconds beside the groups: those of the last run outside the stages that its workers shared."""
     if last is None:
         return total([TABLES_SECONDS, ROW_SECONDS * rows])
-    lane = _lane_of(last, hardware)
-    groups = (last.item_seconds + GROUP_SECONDS.value * last.items) / last.workers
-    return within(max(0.0, last.seconds - groups - (lane.start_seconds.value if lane else 0.0)), HISTORY_ERROR)
+    shared = sum(seconds for stage, seconds in last.stages.items() if stage not in DRIVER_STAGES)
+    return within(last.seconds - shared, HISTORY_ERROR)
 
 
-def _lane_of(last: Past, hardware: Hardware | None) -> LaneCost | None:
+def _lane_of(last: Past, hardware: Hardware) -> LaneCost | None:
     """Return what the lane of a run was measured to cost, None if it was not measured."""
-    return next((lane for lane in hardware.lanes if lane.kind == last.lane), None) if hardware else None
+    return next((lane for lane in hardware.lanes if lane.kind == last.lane), None)

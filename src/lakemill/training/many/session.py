@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from lakemill.core.errors import TaskError
 from lakemill.training.many.again import BASE, Subset
@@ -17,6 +18,10 @@ from lakemill.training.many.packs import PACKS, Packs, Part, write_packs
 from lakemill.training.many.run import PhaseSummary, run_phase
 from lakemill.training.many.staging import Staging
 from lakemill.workspace import Workspace
+
+PREPARE: Final = "prepare"
+REGISTER: Final = "register"
+DRIVER_STAGES: Final = (PREPARE, REGISTER)  # the workers share all others
 
 
 class Session:
@@ -78,7 +83,7 @@ class Session:
 
     def prepare(self, parts: Mapping[str, Part], *, cost: str) -> Packs:
         """Cut the input into packs; return them."""
-        with self.stage("prepare"):
+        with self.stage(PREPARE):
             self.packs = write_packs(
                 self.workspace.frames,
                 self.staging,

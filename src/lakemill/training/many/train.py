@@ -31,7 +31,7 @@ from lakemill.training.many.groups import read_groups
 from lakemill.training.many.outputs import FAILURES, Key
 from lakemill.training.many.packs import Part
 from lakemill.training.many.rows import read_batches
-from lakemill.training.many.session import Session
+from lakemill.training.many.session import REGISTER, Session
 from lakemill.workspace import Workspace, execute
 
 MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
@@ -132,10 +132,13 @@ def _(target: ManyTraining, workspace: Workspace) -> str:
 def _carry_out(session: Session) -> tuple[ModelVersion, str]:
     """Fit and register under one MLflow run, which has the seconds of both; remember what they took."""
     name, tags = session.definition.registered_model, {TRAINING: session.id}
-    expected, started = facts.expected(session), time.perf_counter()
+    started, made = time.perf_counter(), facts.placed(session)
+    expected = facts.expected(session)
     with session.workspace.models.start_run(name, inputs=session.refs, tags=tags) as run:
+        if made is not None:
+            run.log_text(to_json(made.plan), "plan.json")
         fitted = fit_groups(session)
-        with session.stage("register"):
+        with session.stage(REGISTER):
             registered = _register(session, fitted, run)
     past = facts.remember(session, seconds=time.perf_counter() - started, expected=expected)
     return registered, facts.surprise(past) if past else ""
