@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import singledispatch
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lakemill.core.errors import UnsupportedError
 from lakemill.core.events import Event
@@ -17,6 +18,7 @@ from lakemill.planner import label, weigh
 from lakemill.planner import plan as planned
 from lakemill.workspace.hardware import Hardware, assumed, keep, kept, measure
 from lakemill.workspace.history import History, Prediction
+from lakemill.workspace.probing import Probed, probe_of, run_probe
 from lakemill.workspace.workspace import Workspace
 
 
@@ -27,6 +29,7 @@ class Planned:
     facts: Facts
     hardware: Hardware
     plan: Plan
+    probed: Probed | None = None
 
 
 @singledispatch
@@ -48,7 +51,12 @@ def facts_of(target: Any, workspace: Workspace) -> Facts:
 
 
 def plan(
-    workspace: Workspace, target: Any, *, limits: Limits | None = None, say: Callable[[str], None] = lambda _: None
+    workspace: Workspace,
+    target: Any,
+    *,
+    limits: Limits | None = None,
+    probe: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Planned:
     """Recommend where the work of a declaration should run.
 
@@ -60,6 +68,8 @@ def plan(
         A declaration, such as `ManyTraining`.
     limits
         What to keep to; default: the simplest, no deadline.
+    probe
+        Whether some pieces of the work may be tried, where nobody knows what they take.
     say
         Told what is measured where this machine has not been measured yet.
 
@@ -69,7 +79,11 @@ def plan(
         If nothing is known of the work.
     """
     hardware = this_machine(workspace, say=say)  # first, for the facts from history rest on it
-    return _planned(workspace, facts_of(target, workspace), hardware, limits)
+    facts, probed = facts_of(target, workspace), None
+    if probe and facts.assumed:
+        say("some pieces of the work")
+        facts, probed = run_probe(probe_of(target, workspace))
+    return replace(_planned(workspace, facts, hardware, limits), probed=probed)
 
 
 def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction | None:
@@ -87,12 +101,12 @@ def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction 
 def place(workspace: Workspace, target: Any) -> Planned | None:
     """Let the tasks of a declaration run where its plan says, if the project leaves that open (``kind: auto``).
 
-    Nothing is measured on the way; figures that nobody knows are taken at their upper bound, for a worker that
-    idles costs less than one that is missing.
+    The machine is not measured on the way. Figures that nobody knows are taken at their upper bound, for a worker
+    that idles costs less than one that is missing; where the lower one would lead elsewhere, some pieces are tried.
     """
     if workspace.settings.tasks.kind != AUTO:
         return None
-    made = _planned(workspace, _cautious(facts_of(target, workspace)), here(workspace), None)
+    made = _decided(workspace, target, facts_of(target, workspace))
     choice = made.plan.choice or min(made.plan.candidates, key=lambda one: one.held_bytes.high)
     workspace.place(_spec(choice))
     workspace.emit(Event(kind="note", text=f"by plan: {label(choice)}"))
@@ -107,11 +121,21 @@ def _spec(choice: Candidate) -> ClusterSpec:
     return ClusterSpec(kind=choice.lane, cpus_per_worker=cores)
 
 
-def _cautious(facts: Facts) -> Facts:
-    """Return facts in which what was assumed is at its upper bound."""
+def _decided(workspace: Workspace, target: Any, facts: Facts) -> Planned:
+    low, high = (_planned(workspace, _at(facts, bound), here(workspace), None) for bound in ("low", "high"))
+    if not (low.plan.choice and high.plan.choice) or low.plan.choice.design == high.plan.choice.design:
+        return high
+    with suppress(UnsupportedError):
+        found, probed = run_probe(probe_of(target, workspace))
+        return replace(_planned(workspace, _at(found, "high"), here(workspace), None), probed=probed)
+    return high
+
+
+def _at(facts: Facts, bound: Literal["low", "high"]) -> Facts:
+    """Return facts in which what was assumed is at a bound."""
     assumed = {name: getattr(facts, name) for name in facts.assumed}
-    upper = {name: exact(figure.high) for name, figure in assumed.items() if isinstance(figure, Interval)}
-    return replace(facts, **upper)  # type: ignore[arg-type]
+    held = {name: exact(getattr(one, bound)) for name, one in assumed.items() if isinstance(one, Interval)}
+    return replace(facts, **held)  # type: ignore[arg-type]
 
 
 def _planned(workspace: Workspace, facts: Facts, hardware: Hardware, limits: Limits | None) -> Planned:

@@ -28,6 +28,9 @@ DeadlineOption = Annotated[
     float | None, typer.Option("--deadline", metavar="SECONDS", help="What must not take longer.")
 ]
 FastestOption = Annotated[bool, typer.Option("--fastest", help="Choose the fastest, however much there is to it.")]
+ProbeOption = Annotated[
+    bool, typer.Option("--probe", help="Try a few pieces of work that never ran: at most 5 % of its time.")
+]
 HistoryOption = Annotated[bool, typer.Option("--history", help="Show what was predicted beside what was measured.")]
 
 
@@ -36,6 +39,7 @@ def plan(
     *,
     deadline: DeadlineOption = None,
     fastest: FastestOption = False,
+    probe: ProbeOption = False,
     history: HistoryOption = False,
     target: TargetOption = None,
     as_json: JsonOption = False,
@@ -53,9 +57,14 @@ def plan(
     from lakemill.core.planning import Limits
 
     limits = Limits(deadline_seconds=deadline, aim="fastest" if fastest else "simplest")
-    made = {key: _planned(project, reference, limits=limits) for key, reference in _asked(project, task).items()}
+    made = {
+        key: _planned(project, reference, limits=limits, probe=probe)
+        for key, reference in _asked(project, task).items()
+    }
     if as_json:
-        print_json({"plans": {key: {"facts": one.facts, "plan": one.plan} for key, one in made.items()}})
+        print_json(
+            {"plans": {key: {"facts": one.facts, "plan": one.plan, "probed": one.probed} for key, one in made.items()}}
+        )
         return
     for key, one in made.items():
         _show(key, one)
@@ -82,14 +91,16 @@ def _is_declaration(project: Project, reference: str) -> bool:
     return not callable(resolve(reference, project.settings.project_dir))
 
 
-def _planned(project: Project, reference: str, *, limits: Limits) -> Planned:
+def _planned(project: Project, reference: str, *, limits: Limits, probe: bool) -> Planned:
     from lakemill.projects import open_workspace
     from lakemill.projects.references import resolve
     from lakemill.workspace.planning import plan as planned
 
     declared = resolve(reference, project.settings.project_dir)
     with open_workspace(project.path, target=project.target) as workspace, console(stderr=True).status("") as status:
-        return planned(workspace, declared, limits=limits, say=lambda what: status.update(f"measuring {what}, once"))
+        return planned(
+            workspace, declared, limits=limits, probe=probe, say=lambda what: status.update(f"measuring {what}, once")
+        )
 
 
 def _show(key: str, planned: Planned) -> None:
@@ -102,7 +113,7 @@ def _show(key: str, planned: Planned) -> None:
         fields([("task", key), ("bottleneck", made.bottleneck)]),
         rows,
         fields(_reasons(made)),
-        fields([("changes", _changes(made)), ("measured", f"{ago(planned.hardware.measured_at)}: lakemill hardware")]),
+        fields([("changes", _changes(made)), ("probed", _tried(planned)), ("measured", _when(planned))]),
     )
 
 
@@ -136,6 +147,15 @@ def _reasons(made: Plan) -> Iterable[tuple[str, str]]:
 
 def _changes(made: Plan) -> str:
     return "; ".join(f"at {each.amount:,.0f} {each.quantity}: {each.becomes}" for each in made.break_even)
+
+
+def _tried(planned: Planned) -> str:
+    tried = planned.probed
+    return "" if tried is None else f"{tried.pieces} pieces in {duration(tried.seconds)}, {tried.share:.1%} of the work"
+
+
+def _when(planned: Planned) -> str:
+    return f"{ago(planned.hardware.measured_at)}: lakemill hardware"
 
 
 def _history(project: Project, *, as_json: bool) -> None:

@@ -208,12 +208,12 @@ def _manifest(results: Sequence[Finished], pack: int) -> Manifest:
 def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
     """Yield the groups of a pack in the order of its first part."""
     parts = {part: PartRows(read_rows(staging.root / path.format(pack=pack))) for part, path in phase.parts.items()}
-    runs = {part: dict(_runs(whole.table, phase.by)) for part, whole in parts.items()}
+    runs = {part: dict(runs_of(whole.table, phase.by)) for part, whole in parts.items()}
     for key in next(iter(runs.values())):
         yield Group(key, {part: whole.rows(*runs[part].get(key, (0, 0))) for part, whole in parts.items()})
 
 
-def _runs(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:
+def runs_of(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:
     """Yield each key with offset and length of its run; the table is sorted by key."""
     if not table.num_rows:
         return
