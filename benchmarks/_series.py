@@ -6,6 +6,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ def table(groups: int, length: int) -> pa.Table:
 @contextmanager
 def workspace_with(data: pa.Table | None, tasks: TaskEngine | None, folder: Path) -> Iterator[Workspace]:
     """Open a workspace on a folder, with a table and an engine that is up already."""
-    with Workspace(WorkspaceSettings.in_folder("bench", folder), context=Context(user="bench")) as workspace:
+    settings = replace(WorkspaceSettings.in_folder("bench", folder), tasks=ClusterSpec())
+    with Workspace(settings, context=Context(user="bench")) as workspace:
         if tasks is not None:
             workspace.__dict__["tasks"] = tasks
         if data is not None:

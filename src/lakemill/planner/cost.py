@@ -59,6 +59,8 @@ class Load:
         All-reduces, and the payload of each.
     own_bytes, split_bytes
         That each worker holds, and that the workers share out.
+    allowed_bytes
+        Above which a worker is ended; None for no such limit.
     """
 
     work: Interval
@@ -71,6 +73,7 @@ class Load:
     exchanged_bytes: int = 0
     own_bytes: Interval = NOTHING
     split_bytes: Interval = NOTHING
+    allowed_bytes: int | None = None
     busy_cores: float = 1.0
     accelerator_bytes: int = 0
     busy_accelerators: float = 0.0
@@ -123,6 +126,7 @@ def _many_fits(facts: ManyFits) -> Load:
         most_workers=facts.fits,
         own_bytes=facts.peak_bytes_per_fit,
         busy_cores=facts.busy_cores,
+        allowed_bytes=facts.allowed_bytes,
         accelerator_bytes=facts.accelerator_bytes_per_fit,
         busy_accelerators=facts.busy_accelerators,
     )
@@ -224,6 +228,8 @@ def makespan(work: Interval, tasks: int, *, workers: int, largest: Interval = NO
 def slots(load: Load, node: NodeType) -> int:
     """Return how many workers a node has room for, memory aside; 0 if it has no room for one."""
     by_cores = max(1, int(node.cores / load.busy_cores + 1e-9))
+    if load.allowed_bytes:
+        by_cores = min(by_cores, max(1, node.memory_bytes // load.allowed_bytes))
     gpus = accelerators_each(load, node)
     if not gpus:
         return by_cores
@@ -364,12 +370,14 @@ class _Site:
         return within(self.load.rounds * (inside + among) + shuffle, WIRE_ERROR)
 
     def _tightest(self) -> tuple[Interval, int]:
-        """Return what the memory with the least to spare holds and has."""
-        node, on_accelerator = self.cluster.node, self.load.accelerator_bytes
-        held = _node_bytes(self.load, self.lane, self.nodes, per_node=self.per_node)
-        if on_accelerator > node.accelerator_memory_bytes:
-            return exact(on_accelerator), node.accelerator_memory_bytes
-        return held, node.memory_bytes
+        """Return what the memory with the least to spare holds and has: a node's, an accelerator's, a worker's limit."""
+        node, load = self.cluster.node, self.load
+        found = [(_node_bytes(load, self.lane, self.nodes, per_node=self.per_node), node.memory_bytes)]
+        if load.accelerator_bytes > node.accelerator_memory_bytes:
+            found.append((exact(load.accelerator_bytes), node.accelerator_memory_bytes))
+        if load.allowed_bytes is not None:
+            found.append((_process_bytes(load, self.lane, self.workers), load.allowed_bytes))
+        return min(found, key=lambda one: one[1] - one[0].high)
 
 
 def complexity(lane: LaneCost, home: LaneCost | None) -> int:

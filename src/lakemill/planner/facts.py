@@ -105,6 +105,8 @@ class ManyFits(Facts):
         Share of all the work that the largest fit has; None if all are alike.
     busy_cores
         Cores that a fit keeps busy: below 1 if it waits for others, so that several share a core.
+    allowed_bytes
+        Memory above which a worker is ended; None for no such limit.
     accelerator_bytes_per_fit, busy_accelerators
         Memory of an accelerator that a fit takes, and share of one that it keeps busy; 0 if it uses none.
     """
@@ -118,6 +120,7 @@ class ManyFits(Facts):
     serial_seconds: Interval = NOTHING
     largest_share: float | None = None
     busy_cores: float = 1.0
+    allowed_bytes: int | None = None
     accelerator_bytes_per_fit: int = 0
     busy_accelerators: float = 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import singledispatch
@@ -81,13 +82,19 @@ def run_probe(probe: Probe, *, share: float = MOST) -> tuple[Facts, Probed]:
         )
     started, done = time.perf_counter(), list[Trial]()
 
+    def spent() -> float:
+        return time.perf_counter() - started
+
     def choose(left: Sequence[float]) -> float | None:
-        known = line_of(done) if len(done) >= FEW else None
-        if not left or (known and time.perf_counter() - started + known.at(min(left)) > share * probe.seconds(done)):
+        known, tried = line_of(done) if len(done) >= FEW else None, [one.size for one in done]
+        room = share * probe.seconds(done) - spent() if known else math.inf
+        if not left or (known and known.at(min(left)) > room):
             return None
-        return most_telling(left, [one.size for one in done], extent=probe.extent, line=known)
+        if known and max(left) > max(tried) and known.at(max(left)) <= room:
+            return max(left)  # for its memory
+        return most_telling(left, tried, extent=probe.extent, line=known)
 
     for trial in probe.trials(choose):
         done.append(trial)
-    spent = time.perf_counter() - started
-    return probe.facts(done), Probed(pieces=len(done), seconds=spent, share=spent / probe.seconds(done))
+    taken = spent()
+    return probe.facts(done), Probed(pieces=len(done), seconds=taken, share=taken / probe.seconds(done))

@@ -79,7 +79,7 @@ def test_a_cluster_has_nodes():
     [
         ({"abilities": ("task",)}, "unknown ability 'task'.*\n.*did you mean tasks"),
         ({"one_worker": True, "spans_nodes": True}, "one worker and spans nodes"),
-        ({"work_factor": 0}, "work_factor of lane dask must be above 0"),
+        ({"work_factor": 0}, "work_factor and ratios of lane dask must be above 0"),
     ],
 )
 def test_lanes_that_contradict_themselves_are_refused(wrong, named):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from heapq import heapreplace
 from itertools import pairwise
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakemill.core.errors import ConfigError, UnsupportedError
-from lakemill.core.planning import Cluster, Facts, NodeType, exact, within
+from lakemill.core.planning import Cluster, Facts, Limits, NodeType, exact, within
 from lakemill.parallel import SGD, DeepModel, Part
 from lakemill.planner import DeepTraining, FeaturePipeline, TableModel
 from lakemill.planner.cost import candidates, counts, makespan, ring_seconds
+from lakemill.planner.search import broken
 from tests.unit.planner.hardware import ACCELERATED, BIG, GIB, HERE, LANES, LOCAL, PROCESS, RAY, SMALL, SPARK, many
 
 
@@ -99,6 +101,20 @@ def test_memory_decides_how_many_workers_a_node_has():
         held = one.workers * (0.3e9 + 6 * GIB)
         assert one.held_bytes.value == pytest.approx(held)
         assert (one.spare_bytes < 0) == (one.workers > 4)
+
+
+def test_a_worker_that_is_held_to_less_than_it_needs_breaks_its_memory():
+    """A worker needs 300 MB of its own, a fit 100 MB, known within a tenth and a fifth: 435 MB at most."""
+    for allowed, breaks in ((400 * 10**6, ("memory",)), (440 * 10**6, ())):
+        one = priced(many(allowed_bytes=allowed), PROCESS, HERE)
+        assert broken(one, Limits()) == breaks
+    assert one.memory_bytes == 440 * 10**6
+    assert one.held_bytes.high == pytest.approx(400e6 + math.hypot(30e6, 20e6))
+
+
+def test_a_limit_for_each_worker_leaves_room_for_fewer():
+    found = candidates(many(allowed_bytes=5 * GIB), [LOCAL], [HERE])
+    assert {one.workers for one in found} == {1}
 
 
 def test_a_fit_too_large_for_an_accelerator_breaks_its_memory():

@@ -55,6 +55,7 @@ def _(target: ManyTraining, workspace: Workspace) -> ManyFits:
         serial_seconds=_serial_seconds(last, rows=size.rows),
         largest_share=groups.largest_rows / size.rows,
         busy_cores=target.resources.cpus,
+        allowed_bytes=target.resources.memory_bytes,
         busy_accelerators=target.resources.gpus,
         sources=tuple(sorted(sources.items())),
     )
