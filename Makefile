@@ -35,7 +35,10 @@ bench: .venv/dev
 	$(BIN)/pip install --quiet --editable '.[$*]'
 	touch $@
 
+# torch first, by pip alone and exactly this version: that takes a small CPU build where one is at hand. Any other way
+# may pull gigabytes.
 .venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[all]' --group dev
 	touch $@ .venv/engine-local .venv/engine-ray .venv/engine-spark
 
