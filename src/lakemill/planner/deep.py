@@ -31,7 +31,7 @@ def _candidates(facts: DeepTraining, lanes: Sequence[LaneCost], clusters: Sequen
         for nodes, each in _ranks(lane, cluster):
             batch, micro_batch = facts.batch_samples, facts.micro_batch_samples
             for cut, ways in _cuts(facts.model, nodes * each, devices=each, batch=batch, micro_batch=micro_batch):
-                site = _Site(facts=facts, lane=lane, home=home, cluster=cluster, nodes=nodes, cut=cut, ways=ways)
+                site = Site(facts=facts, lane=lane, home=home, cluster=cluster, nodes=nodes, cut=cut, ways=ways)
                 found = site.price()
                 design = (nodes, each, tuple(kind for kind, _ in found.cut))
                 best[design] = min(found, best.get(design, found), key=_order)
@@ -98,7 +98,7 @@ def _divisors(number: int) -> list[int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Site:
+class Site:
     """One cut of the model, in one lane."""
 
     facts: DeepTraining
