@@ -126,6 +126,9 @@ class NodeType:
         Peak of one accelerator.
     memory_bytes_per_second, accelerator_bytes_per_second
         Between processes, and between accelerators, of one node.
+    ring_bytes_per_second, ring_latency_seconds
+        Of each message of an all-reduce among processes of one node; 0 if not measured, and then
+        `memory_bytes_per_second` stands for it, which is too fast.
     network_bytes_per_second, network_latency_seconds
         Of one node, in each direction.
     slowdown_per_busy_core
@@ -143,6 +146,8 @@ class NodeType:
     accelerator_flop_per_second: float = 0.0
     memory_bytes_per_second: float = 1e10
     accelerator_bytes_per_second: float = 1e10
+    ring_bytes_per_second: float = 0.0
+    ring_latency_seconds: float = 0.0
     network_bytes_per_second: float = 1.25e9
     network_latency_seconds: float = 1e-4
     slowdown_per_busy_core: float = 0.0
@@ -155,6 +160,7 @@ class NodeType:
         check_between(
             self, "accelerators", "flop_per_second", "network_latency_seconds", "slowdown_per_busy_core", least=0
         )
+        check_between(self, "ring_bytes_per_second", "ring_latency_seconds", least=0)
         if self.accelerators:
             check_between(self, "accelerator_memory_bytes", "accelerator_flop_per_second", least=1)
         if self.price_per_hour is not None:

@@ -358,7 +358,12 @@ class _Site:
     def _messages(self) -> Interval:
         """Return the seconds of shuffles and all-reduces, first inside the nodes and then among them."""
         node, nodes, payload = self.cluster.node, self.nodes, self.load.exchanged_bytes
-        inside = ring_seconds(payload, self.per_node, bytes_per_second=node.memory_bytes_per_second)
+        inside = ring_seconds(
+            payload,
+            self.per_node,
+            bytes_per_second=node.ring_bytes_per_second or node.memory_bytes_per_second,
+            latency_seconds=node.ring_latency_seconds,
+        )
         among = ring_seconds(
             payload,
             nodes,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from lakemill.core.errors import EngineError, MissingExtraError, StorageError
+from lakemill.core.errors import EngineError, MissingExtraError, StorageError, TaskError
 from lakemill.core.planning import Interval, LaneCost, NodeType
 from lakemill.core.records import record, to_json, utc_now
 
@@ -22,7 +22,7 @@ class Hardware:
     Parameters
     ----------
     missing
-        Kinds of engine that could not be measured, and why.
+        Kinds of engine, and what else could not be measured, and why.
     """
 
     node: NodeType
@@ -44,8 +44,11 @@ def measure(say: Callable[[str], None]) -> Hardware:
 
     say("cores and memory")
     node, found = measure_node(), dict(_lanes(say))
+    ring = _with_ring(node, say)
     lanes = tuple(lane for lane in found.values() if isinstance(lane, LaneCost))
-    missing = tuple((kind, why) for kind, why in found.items() if isinstance(why, str))
+    reasons = {**found, "all-reduce": ring}
+    missing = tuple((kind, why) for kind, why in reasons.items() if isinstance(why, str))
+    node = node if isinstance(ring, str) else ring
     return Hardware(node=node, lanes=lanes, missing=missing, host=platform.node(), measured_at=utc_now())
 
 
@@ -107,3 +110,13 @@ def _lanes(say: Callable[[str], None]) -> Iterator[tuple[str, LaneCost | str]]:
             yield kind, measure_lane(kind)
         except (MissingExtraError, EngineError) as error:
             yield kind, str(error)
+
+
+def _with_ring(node: NodeType, say: Callable[[str], None]) -> NodeType | str:
+    from lakemill.engines.measure_gangs import measure_ring
+
+    say("all-reduce")
+    try:
+        return measure_ring(node)
+    except (MissingExtraError, TaskError) as error:
+        return str(error)

@@ -158,6 +158,22 @@ def test_ring_seconds_sum_the_turns(ranks):
     assert ring_seconds(4e9, ranks, bytes_per_second=1e9, latency_seconds=0.5) == pytest.approx(sum(turns))
 
 
+def test_a_measured_ring_takes_the_place_of_memory_copies():
+    model = TableModel(
+        rows=1,
+        bytes=1,
+        core_seconds=exact(0),
+        peak_bytes=exact(1),
+        distributed="gangs",
+        rounds=10,
+        exchanged_bytes=10**8,
+    )
+    copied = priced(model, LOCAL, BIG, workers=4).parts.communication
+    assert copied == pytest.approx(10 * 6 * (10**8 / 4 / 1e11))
+    ring = Cluster(node=replace(BIG.node, ring_bytes_per_second=1e9, ring_latency_seconds=1e-3))
+    assert priced(model, LOCAL, ring, workers=4).parts.communication == pytest.approx(10 * 6 * (10**8 / 4 / 1e9 + 1e-3))
+
+
 def deep(**others):
     layer, outer = Part(parameters=1e9, flops_per_sample=1e13), Part(parameters=0, flops_per_sample=0)
     model = DeepModel(layers=4, heads=8, layer=layer, outer=outer, boundary_bytes_per_sample=1e6, precision=SGD)

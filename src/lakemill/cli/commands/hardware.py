@@ -13,6 +13,7 @@ from lakemill.cli.wording import ago, duration, size
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lakemill.core.planning import NodeType
     from lakemill.workspace.hardware import Hardware
 
 AgainOption = Annotated[bool, typer.Option("--again", help="Measure anew.")]
@@ -40,6 +41,7 @@ def _show(found: Hardware) -> None:
                 ("memory", f"{size(node.memory_bytes)} for work"),
                 ("arithmetic", f"{node.flop_per_second / 1e9:,.0f} GFLOP/s in single precision"),
                 ("memory copies", f"{size(node.memory_bytes_per_second)}/s"),
+                ("all-reduce", _ring(node)),
                 ("all cores busy", f"each {node.slowdown_per_busy_core * (node.cores - 1):.0%} slower"),
                 ("measured", f"{ago(found.measured_at)} on {found.host}"),
             ]
@@ -47,6 +49,12 @@ def _show(found: Hardware) -> None:
         _lanes(found),
         fields((f"no {kind}", why) for kind, why in found.missing),
     )
+
+
+def _ring(node: NodeType) -> str:
+    if not node.ring_bytes_per_second:
+        return "not measured"
+    return f"{size(node.ring_bytes_per_second)}/s and {node.ring_latency_seconds * 1e6:,.0f} µs a message, between processes"
 
 
 def _lanes(found: Hardware) -> Table:
