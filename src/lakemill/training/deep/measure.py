@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 TYPES: Final = {2: torch.bfloat16, 4: torch.float32, 8: torch.float64}  # of the working copy, by bytes a number
+LISTS: Final = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 FUSED: Final = torch.ops.aten._scaled_dot_product_flash_attention  # noqa: SLF001  operators have no other names
 MASKED: Final = torch.ops.aten._scaled_dot_product_efficient_attention  # noqa: SLF001
 SCORED: Final = torch.ops.aten._scaled_dot_product_attention_math  # noqa: SLF001
@@ -63,8 +64,8 @@ def measured(
     loss
         From the model's output to a scalar; by default the sum of the output, which keeps nothing.
     blocks
-        Dotted name of the module whose children are the blocks; by default the siblings of one class with
-        the most parameters.
+        Dotted name of the module whose children are the blocks; by default those of one class in a
+        `ModuleList`, `ModuleDict` or `Sequential` that have the most parameters.
     heads
         Units that a tensor cut deals out; 1 if it can't be cut so. An activation as wide as a block's output
         counts as held by every rank, any other as shared out.
@@ -103,17 +104,12 @@ class _Pass:
 
     def run(self, sample: Any, loss: Callable[[Any], Any]) -> None:
         """Pass the sample through, forward and backward."""
-        with ExitStack() as watch:
-            for name, block in self._blocks.items():
-                for hook in (
-                    block.register_forward_pre_hook(self._begin(name)),
-                    block.register_forward_hook(self._end),
-                ):
-                    watch.callback(hook.remove)
-            watch.enter_context(self._counter)
-            watch.enter_context(saved_tensors_hooks(self._keep, lambda tensor: tensor))
-            output = self._model(**sample) if isinstance(sample, Mapping) else self._model(*_as_tuple(sample))
-            loss(output).backward()
+        with self._counter:
+            with saved_tensors_hooks(self._keep, lambda tensor: tensor):
+                with self._watched():
+                    output = self._model(**sample) if isinstance(sample, Mapping) else self._model(*_as_tuple(sample))
+                value = loss(output)
+            value.backward()
 
     def figures(self, samples: int, *, heads: int, precision: Precision) -> DeepModel:
         """Return the mean block, and what lies outside the blocks."""
@@ -139,6 +135,15 @@ class _Pass:
             replicated_bytes_per_sample=replicated / layers / samples,
             split_bytes_per_sample=split / layers / samples,
         )
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note which block is at work; not in the backward pass, where blocks may run again."""
+        with ExitStack() as hooks:
+            for name, block in self._blocks.items():
+                hooks.callback(block.register_forward_pre_hook(self._begin(name)).remove)
+                hooks.callback(block.register_forward_hook(self._end).remove)
+            yield
 
     def _begin(self, name: str) -> Callable[[nn.Module, Any], None]:
         def note(_block: nn.Module, _given: Any) -> None:
@@ -197,8 +202,9 @@ def _children(model: nn.Module, path: str) -> dict[str, nn.Module]:
 
 
 def _largest_repeated(model: nn.Module) -> Mapping[str, nn.Module]:
-    """Return the siblings of one class that have the most parameters, layers that are made of others first."""
-    groups = [group for path, parent in model.named_modules() for group in _siblings(path, parent)]
+    """Return the modules of one class in a list that have the most parameters, those that are made of others first."""
+    lists = [(path, found) for path, found in model.named_modules() if isinstance(found, LISTS)]
+    groups = [group for path, parent in lists for group in _siblings(path, parent)]
     trained = [group for group in groups if _numbers(group.values())]
     return max(trained, key=_size, default={"": model})
 
@@ -245,7 +251,13 @@ def _samples(sample: Any) -> int:
 
 
 def _sum(output: Any) -> Tensor:
-    return sum(leaf.sum() for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad)
+    found = [leaf.sum() for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    if not found:
+        raise ConfigError(
+            f"no tensor with a gradient in the model's output, which is a {type(output).__name__}",
+            hint="pass loss=, a function from the output to a scalar",
+        )
+    return sum(found)
 
 
 @contextmanager

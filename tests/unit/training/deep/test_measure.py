@@ -179,7 +179,7 @@ def blocks_of(build, sample, **options) -> int:
     return measured(build, sample, precision=ADAM, **options).layers
 
 
-def test_blocks_are_the_largest_repeated_siblings():
+def test_blocks_are_the_largest_of_one_class_in_a_list():
     def encoder():
         return nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, batch_first=True), 3, enable_nested_tensor=False)
 
@@ -192,6 +192,7 @@ def test_blocks_are_the_largest_repeated_siblings():
     assert blocks_of(encoder, torch.rand(2, 5, 32)) == 3
     assert blocks_of(wide_words, tokens(1, 8)) == 2
     assert blocks_of(plain, torch.rand(2, 8)) == 3
+    assert blocks_of(lambda: nn.TransformerEncoderLayer(32, 4, batch_first=True), torch.rand(2, 5, 32)) == 1
     assert blocks_of(lambda: net(nn.Linear(8, 4), nn.ReLU()), torch.rand(2, 8)) == 1
     assert blocks_of(partial(SMALL, fused=False), tokens(1, 128), blocks="blocks.0") == 5
 
@@ -200,6 +201,24 @@ def test_the_parts_add_up_to_the_whole_however_it_is_divided():
     found = [measured(SMALL, tokens(2, 128), blocks=name) for name in ("blocks", "blocks.1", "")]
     assert {model.parameters for model in found} == {4 * (12 * 256**2 + 13 * 256) + (1000 + 128) * 256 + 2 * 256}
     assert len({model.flops_per_sample for model in found}) == 1
+
+
+def test_a_model_that_recomputes_its_blocks_keeps_their_inputs_and_computes_them_again():
+    class Checkpointed(GPT):
+        def forward(self, tokens):
+            for block in self.blocks:
+                block.forward = partial(checkpoint, partial(type(block).forward, block), use_reentrant=False)
+            return super().forward(tokens)
+
+    plain, again = (
+        measured(partial(kind, 4, 256, fused=False, **SIZES), tokens(2, 128)) for kind in (GPT, Checkpointed)
+    )
+    kept = again.layer.replicated_bytes_per_sample + again.layer.split_bytes_per_sample
+    assert kept == pytest.approx(plain.boundary_bytes_per_sample, rel=0.05)
+    assert again.boundary_bytes_per_sample == plain.boundary_bytes_per_sample
+    last_product = 2 * 128 * 4 * 256**2  # whose result the backward pass does not need
+    repeated = plain.layer.flops_per_sample / 3 - last_product
+    assert again.flops_per_sample == plain.flops_per_sample + 4 * repeated
 
 
 def test_samples_of_tuples_and_keywords_count_by_their_first_dimension():
@@ -256,6 +275,7 @@ def frozen() -> nn.Module:
         ({"build": frozen}, UnsupportedError, "weight is frozen"),
         ({"build": lambda: 3}, ConfigError, "build must return a torch.nn.Module, got int"),
         ({"sample": 3}, ConfigError, "a sample needs a tensor"),
+        ({"build": lambda: Asks(torch.detach)}, ConfigError, "no tensor with a gradient in the model's output"),
         ({"blocks": "layers"}, ConfigError, "no module 'layers'"),
         ({"blocks": "0"}, ConfigError, "module '0' has no children"),
         ({"precision": Precision(parameter_bytes=1, gradient_bytes=1, optimizer_bytes=1)}, ConfigError, "2, 4 or 8"),
