@@ -14,7 +14,7 @@ from lakemill.training.many.own_modules import OwnModules
 
 HELPERS = "FACTOR = {factor}\n"
 STEPS = """
-from house import FACTOR
+from orchard import FACTOR
 
 class Level:
     class Inner:
@@ -32,7 +32,7 @@ def written(folder, factor, *, package=False):
     """Write a project and return a pickle of its model, made in a process of its own."""
     home = folder / "forest" if package else folder
     home.mkdir(parents=True)
-    (folder / "house.py").write_text(HELPERS.format(factor=factor))
+    (folder / "orchard.py").write_text(HELPERS.format(factor=factor))
     if package:
         (home / "__init__.py").write_text("")
     (home / "steps_of_all.py").write_text(STEPS)
@@ -46,7 +46,7 @@ def here(tmp_path, monkeypatch):
     blob = written(tmp_path / "here", 1)
     monkeypatch.syspath_prepend(tmp_path / "here")
     yield importlib.import_module("steps_of_all"), blob
-    for name in ("steps_of_all", "house"):
+    for name in ("steps_of_all", "orchard"):
         sys.modules.pop(name, None)
 
 
@@ -58,7 +58,7 @@ def test_each_version_predicts_with_the_code_that_it_was_trained_with(tmp_path, 
     assert {factor: model.predict() for factor, model in found.items()} == {10: 20, 100: 200}
     assert len({type(model) for model in (*found.values(), pickle.loads(blob))}) == 3
     assert sys.modules["steps_of_all"] is steps
-    assert sys.modules["house"].FACTOR == 1
+    assert sys.modules["orchard"].FACTOR == 1
     assert sys.path == path
 
 
@@ -67,7 +67,7 @@ def test_a_package_is_imported_once_and_stays_out_of_the_process(tmp_path):
     modules = OwnModules(tmp_path / "project")
     first, second = modules.loads(blob), modules.loads(blob)
     assert (type(first) is type(second), type(first.inner) is type(first).Inner, first.predict()) == (True, True, 6)
-    assert not {"forest", "forest.steps_of_all", "house"} & set(sys.modules)
+    assert not {"forest", "forest.steps_of_all", "orchard"} & set(sys.modules)
 
 
 def test_what_is_no_module_of_the_folder_is_the_process_s(tmp_path):
