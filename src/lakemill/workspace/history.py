@@ -108,8 +108,8 @@ class Past:
 
     @property
     def surprising(self) -> bool:
-        """Whether the measured seconds lie far outside the interval that was stated."""
-        return self.predicted is not None and self._beyond > FAR
+        """Whether the measured seconds lie far outside an interval that rests on more than assumptions."""
+        return self.predicted is not None and self.predicted.basis != "assumed" and self._beyond > FAR
 
     @property
     def _beyond(self) -> float:

@@ -49,6 +49,11 @@ def test_a_tenth_lies_outside_and_only_what_is_far_is_a_surprise(history, second
     assert (past.inside, past.surprising) == (inside, surprising)
 
 
+def test_what_was_only_assumed_surprises_nobody(history):
+    past = history.add(**WORK, lane="local", seconds=99.0, predicted=predicted(10.0, basis="assumed"))
+    assert (past.inside, past.surprising) == (False, False)
+
+
 def test_predictions_teach_their_own_lane_without_their_corrections(history):
     history.add(**WORK, lane="local", seconds=12.0, predicted=predicted(10.0))
     history.add(**WORK, lane="local", seconds=12.0, predicted=predicted(12.0, correction=1.2))
