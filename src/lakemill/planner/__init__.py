@@ -2,8 +2,8 @@
 
 from lakemill.planner import deep  # noqa: F401  registers the arithmetic of one large model
 from lakemill.planner.advise import plan
-from lakemill.planner.explain import label
 from lakemill.planner.facts import DeepTraining, FeaturePipeline, ManyFits, Search, TableModel
 from lakemill.planner.search import weigh
+from lakemill.planner.wording import label
 
 __all__ = ["DeepTraining", "FeaturePipeline", "ManyFits", "Search", "TableModel", "label", "plan", "weigh"]

@@ -23,6 +23,7 @@ from lakemill.core.planning import (
 from lakemill.planner.cost import counts
 from lakemill.planner.facts import DeepTraining, ManyFits, Search, TableModel
 from lakemill.planner.search import TOLERANCE, amount, choose, simplicity, weigh
+from lakemill.planner.wording import cut_of, in_bytes, in_seconds, label
 
 MOST_NODES: Final = 256
 LARGEST_GROWTH: Final = 2.0**10
@@ -363,41 +364,3 @@ def relaxed(relax: Relaxation) -> str:
     also = f" (and the {' and the '.join(relax.also)} too)" if relax.also else ""
     more = told(relax.needed - relax.allowed)
     return f"relax the {name} from {told(relax.allowed)} to {told(relax.needed)}, {more} more{also}: {relax.then}"
-
-
-def label(candidate: Candidate) -> str:
-    """Return a candidate in words."""
-    nodes = f"{candidate.nodes} nodes of {candidate.node}" if candidate.nodes > 1 else candidate.node
-    workers = f"{candidate.workers} worker{'s' if candidate.workers > 1 else ''}"
-    return f"{candidate.lane} on {nodes}, {workers}" + (f", {cut_of(candidate)}" if candidate.cut else "")
-
-
-def cut_of(candidate: Candidate) -> str:
-    """Return the ways of cutting a model with their degrees."""
-    return " x ".join(f"{kind} {degree}-way" if degree > 1 else kind for kind, degree in candidate.cut)
-
-
-def in_seconds(seconds: float) -> str:
-    """Return a duration as a person says it.
-
-    Examples
-    --------
-    >>> in_seconds(0.031), in_seconds(64), in_seconds(8000)
-    ('31 ms', '64 s', '2.2 h')
-    """
-    for size, unit, below in ((0.001, "ms", 1.0), (1.0, "s", 120.0), (60.0, "min", 7200.0)):
-        if seconds < below:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 3600:,.1f} h"
-
-
-def in_bytes(amount_bytes: float) -> str:
-    """Return an amount of memory as a person says it.
-
-    Examples
-    --------
-    >>> in_bytes(3 * 2**29), in_bytes(1000)
-    ('1.5 GiB', '0.001 MiB')
-    """
-    unit, size = ("GiB", 2**30) if amount_bytes >= 2**30 else ("MiB", 2**20)
-    return f"{amount_bytes / size:.3g} {unit}" if amount_bytes >= 1e5 else f"{amount_bytes / size:.3f} {unit}"
