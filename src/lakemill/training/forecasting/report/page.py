@@ -7,8 +7,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from lakemill.core.pages import templates
 from lakemill.training.forecasting.report import charts, operations
 from lakemill.training.forecasting.report.numbers import FILTERS
 from lakemill.training.forecasting.report.products import (
@@ -28,13 +27,7 @@ LARGE_BIAS = 0.10
 
 def page(subject: Subject, *, quarantine: str, written_at: datetime) -> str:
     """Return the report as HTML."""
-    environment = Environment(
-        loader=PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(__package__)
     environment.filters.update(FILTERS)
     content = _content(subject) | _operations(subject, quarantine)
     return environment.get_template("report.html.j2").render(subject=subject, written_at=written_at, **content)
