@@ -108,6 +108,7 @@ def total(parts: Iterable[Interval]) -> Interval:
 
 
 NOTHING: Final = exact(0.0)
+ONE: Final = exact(1.0)
 
 
 @record
@@ -118,6 +119,8 @@ class NodeType:
     ----------
     memory_bytes
         Memory that work may use: what the operating system keeps is not in it.
+    core_speed
+        Work of one of its cores in a second, all of them busy, over that of a core where the work was measured.
     accelerator_memory_bytes
         Of one accelerator.
     flop_per_second
@@ -140,6 +143,7 @@ class NodeType:
     name: str
     cores: int
     memory_bytes: int
+    core_speed: Interval = ONE
     accelerators: int = 0
     accelerator_memory_bytes: int = 0
     flop_per_second: float = 0.0
@@ -165,6 +169,8 @@ class NodeType:
             check_between(self, "accelerator_memory_bytes", "accelerator_flop_per_second", least=1)
         if self.price_per_hour is not None:
             check_between(self, "price_per_hour", least=0)
+        if not self.core_speed.low:
+            raise ConfigError(f"core_speed of NodeType must be above 0, got {self.core_speed}")
 
 
 @record
@@ -173,24 +179,43 @@ class Cluster:
 
     Parameters
     ----------
+    name
+        What it is called; by default as its node type.
+    min_nodes, max_nodes
+        Nodes that are paid even where fewer work, and nodes that may work.
+    driver_nodes
+        Nodes beside them that do no work and are paid as well.
     start_seconds
         Until its nodes are there; nothing for one that runs already.
     lanes
         Kinds of lane that it offers; empty for all.
+    assumed
+        Its figures, and those of its nodes, that nobody measured or stated.
     """
 
     node: NodeType
+    name: str = ""
+    min_nodes: int = 1
     max_nodes: int = 1
+    driver_nodes: int = 0
     start_seconds: Interval = NOTHING
     lanes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a cluster without nodes at birth."""
-        check_between(self, "max_nodes", least=1)
+        object.__setattr__(self, "name", self.name or self.node.name)
+        check_between(self, "min_nodes", "max_nodes", least=1)
+        check_between(self, "min_nodes", least=1, most=self.max_nodes)
+        check_between(self, "driver_nodes", least=0)
 
     def offers(self, lane: LaneCost) -> bool:
         """Return whether a lane runs on it."""
         return not self.lanes or lane.kind in self.lanes
+
+    def paid_nodes(self, working: int) -> int:
+        """Return how many nodes are paid while so many work."""
+        return max(working, self.min_nodes) + self.driver_nodes
 
 
 @record
@@ -220,6 +245,8 @@ class LaneCost:
         Whether it is a single process; whether it reaches beyond one node.
     extra
         The optional package that it needs; empty for none.
+    assumed
+        Whether its costs were never measured on this machine.
     """
 
     kind: str
@@ -235,6 +262,7 @@ class LaneCost:
     one_worker: bool = False
     spans_nodes: bool = False
     extra: str = ""
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a lane that contradicts itself at birth."""
@@ -340,8 +368,8 @@ class Candidate:
 
     Parameters
     ----------
-    lane, node
-        Kind of the lane and name of the node type.
+    lane, cluster, node
+        Kind of the lane, name of the cluster and of its node type.
     workers
         Over all nodes; ranks for a deep model.
     cut
@@ -361,6 +389,7 @@ class Candidate:
     """
 
     lane: str
+    cluster: str
     node: str
     nodes: int
     workers: int
@@ -385,7 +414,7 @@ class Candidate:
     @property
     def design(self) -> tuple[str, str, bool, tuple[str, ...]]:
         """What a person would call another design, not another size of the same."""
-        return self.lane, self.node, self.nodes > 1, tuple(kind for kind, _ in self.cut)
+        return self.lane, self.cluster, self.nodes > 1, tuple(kind for kind, _ in self.cut)
 
 
 @record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lakemill.core.planning import Cluster, Facts, LaneCost, Limits, Plan
-from lakemill.planner.explain import Case, bottleneck, break_even, reasons, relaxations, relaxed
+from lakemill.planner.explain import Case, assumed, bottleneck, break_even, reasons, relaxations, relaxed
 from lakemill.planner.search import choose, weigh
 
 
@@ -56,5 +56,5 @@ def plan(facts: Facts, *, lanes: Sequence[LaneCost], clusters: Sequence[Cluster]
         reasons=(*reasons(case), *map(relaxed, relax)),
         break_even=break_even(case),
         relax=relax,
-        assumed=facts.assumed,
+        assumed=assumed(case),
     )

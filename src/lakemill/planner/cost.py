@@ -258,9 +258,10 @@ def ring_seconds(payload_bytes: float, ranks: int, *, bytes_per_second: float, l
     return 2 * (ranks - 1) * (payload_bytes / ranks / bytes_per_second + latency_seconds)
 
 
-def money_of(node: NodeType, nodes: int, *, seconds: Interval) -> Interval | None:
-    """Return what the nodes cost for that time, or None where they have no price."""
-    return None if node.price_per_hour is None else seconds * (nodes * node.price_per_hour / 3600)
+def money_of(cluster: Cluster, nodes: int, *, seconds: Interval) -> Interval | None:
+    """Return what a cluster costs while so many of its nodes work, or None where they have no price."""
+    price = cluster.node.price_per_hour
+    return None if price is None else seconds * (cluster.paid_nodes(nodes) * price / 3600)
 
 
 def _sizes(load: Load, lane: LaneCost, cluster: Cluster) -> Iterator[tuple[int, int]]:
@@ -306,11 +307,13 @@ class _Site:
         node = self.cluster.node
         fits, even = self._parallel()
         start, moving, messages = self._start(), self._moving(), self._messages()
-        seconds = corrected(total([start, self.load.serial, moving, fits, messages]), self.lane.ratios)
+        worked = total([self.load.serial, fits]).over(node.core_speed)
+        seconds = corrected(total([start, worked, moving, messages]), self.lane.ratios)
         process = _process_bytes(self.load, self.lane, self.workers)
         held, memory = self._tightest()
         return Candidate(
             lane=self.lane.kind,
+            cluster=self.cluster.name,
             node=node.name,
             nodes=self.nodes,
             workers=self.workers,
@@ -318,17 +321,17 @@ class _Site:
             seconds=seconds,
             parts=Parts(
                 start=start.value,
-                serial=self.load.serial.value,
+                serial=self.load.serial.value / node.core_speed.value,
                 moving=moving.value,
-                parallel=even,
-                stragglers=fits.value - even,
+                parallel=even / node.core_speed.value,
+                stragglers=(fits.value - even) / node.core_speed.value,
                 communication=messages.value,
             ),
             peak_bytes_per_process=process,
             total_bytes=total([self.lane.driver_bytes, process * self.workers]),
             held_bytes=held,
             memory_bytes=memory,
-            money=money_of(node, self.nodes, seconds=seconds),
+            money=money_of(self.cluster, self.nodes, seconds=seconds),
             correction=correction(self.lane.ratios),
             complexity=complexity(self.lane, self.home),
         )
@@ -338,7 +341,7 @@ class _Site:
         return total([self.cluster.start_seconds, NOTHING if runs_already else self.lane.start_seconds])
 
     def _parallel(self) -> tuple[Interval, float]:
-        """Return the seconds until the last worker ends, and what they would be, shared out evenly."""
+        """Return the seconds until the last worker ends, and what they would be, shared out evenly; at speed 1."""
         load, lane, workers = self.load, self.lane, self.workers
         busy = min(self.cluster.node.cores, self.per_node * load.busy_cores)
         slow = lane.work_factor * (1 + self.cluster.node.slowdown_per_busy_core * max(0.0, busy - 1))

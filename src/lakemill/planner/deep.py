@@ -121,6 +121,7 @@ class Site:
         recompute = (("recompute", 1),) if self.cut.step.recompute else ()
         return Candidate(
             lane=self.lane.kind,
+            cluster=self.cluster.name,
             node=node.name,
             nodes=self.nodes,
             workers=ranks,
@@ -137,7 +138,7 @@ class Site:
             total_bytes=total([self.lane.driver_bytes, process * ranks]),
             held_bytes=process if node.accelerators else total([self.lane.driver_bytes, process]),
             memory_bytes=node.accelerator_memory_bytes if node.accelerators else node.memory_bytes,
-            money=money_of(node, self.nodes, seconds=seconds),
+            money=money_of(self.cluster, self.nodes, seconds=seconds),
             correction=correction(self.lane.ratios),
             complexity=complexity(self.lane, self.home),
         )

@@ -23,7 +23,7 @@ from lakemill.core.planning import (
 from lakemill.planner.cost import counts
 from lakemill.planner.facts import DeepTraining, ManyFits, Search, TableModel
 from lakemill.planner.search import TOLERANCE, amount, choose, simplicity, weigh
-from lakemill.planner.wording import cut_of, in_bytes, in_seconds, label
+from lakemill.planner.wording import cut_of, in_bytes, in_money, in_seconds, label
 
 MOST_NODES: Final = 256
 LARGEST_GROWTH: Final = 2.0**10
@@ -68,9 +68,17 @@ def reasons(case: Case) -> tuple[str, ...]:
     said += [text for tell in (_workflow, _memory, _pattern, _lacking) for text in tell(case)]
     if case.choice is not None:
         said += [text for tell in (_nodes, _more, _risk, _learnt) for text in tell(case, case.choice)]
-    if case.facts.assumed:
-        said.append(f"assumed, not measured: {', '.join(case.facts.assumed)}")
+    if named := assumed(case):
+        said.append(f"assumed, not measured: {', '.join(named)}")
     return tuple(said)
+
+
+def assumed(case: Case) -> tuple[str, ...]:
+    """Return what nobody measured: figures of the work, of clusters, and costs of lanes that were weighed."""
+    clusters = (f"{name} of {cluster.name}" for cluster in case.clusters for name in cluster.assumed)
+    weighed = {one.lane for one in case.found}
+    lanes = (f"costs of {lane.kind}" for lane in case.lanes if lane.assumed and lane.kind in weighed)
+    return (*case.facts.assumed, *clusters, *lanes)
 
 
 @singledispatch
@@ -190,10 +198,10 @@ def _nodes(case: Case, choice: Candidate) -> Iterator[str]:
     other = min(others, key=lambda one: ("memory" in one.breaks, amount(one, case.limits)))
     verdict = f"; that breaks the {' and the '.join(other.breaks)}" if other.breaks else ""
     than = f"{label(other)}, takes {in_seconds(other.seconds.value)}, {_spent(other)}{verdict}"
-    cores = {cluster.node.name: cluster.node.cores for cluster in case.clusters}
+    cores = {cluster.name: cluster.node.cores for cluster in case.clusters}
     if choice.nodes > 1:
         yield f"several nodes beat one: the best of one, {than}"
-    elif cores[choice.node] > cores[other.node]:
+    elif cores[choice.cluster] > cores[other.cluster]:
         yield f"a bigger node, {choice.node}, does more than more nodes: the best of several, {than}"
     else:
         yield f"one machine does it: the best of several, {than}"
@@ -216,7 +224,7 @@ def _risk(case: Case, choice: Candidate) -> Iterator[str]:
     if deadline is not None and choice.seconds.high > deadline:
         yield f"it may miss the deadline: up to {in_seconds(choice.seconds.high)} of {in_seconds(deadline)}"
     if budget is not None and choice.money is not None and choice.money.high > budget:
-        yield f"it may miss the budget: up to {choice.money.high:.3g} of {budget:.3g}"
+        yield f"it may miss the budget: up to {in_money(choice.money.high)} of {in_money(budget)}"
 
 
 def _learnt(case: Case, choice: Candidate) -> Iterator[str]:
@@ -234,7 +242,7 @@ def _wanted(limits: Limits) -> str:
 
 
 def _at(money: Interval | None) -> str:
-    return "" if money is None else f" at {money.value:.3g}"
+    return "" if money is None else f" at {in_money(money.value)}"
 
 
 def _spent(candidate: Candidate) -> str:

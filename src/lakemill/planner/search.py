@@ -73,7 +73,7 @@ def simplicity(candidate: Candidate) -> tuple[object, ...]:
         candidate.money.value if candidate.money else 0.0,
         candidate.seconds.value,
         candidate.lane,
-        candidate.node,
+        candidate.cluster,
         candidate.cut,
     )
 
@@ -88,5 +88,5 @@ def _check(lanes: Sequence[LaneCost], clusters: Sequence[Cluster], limits: Limit
     if unpriced and (limits.budget is not None or limits.aim == "cheapest"):
         raise ConfigError(
             f"a budget, or the aim cheapest, needs the price of every node type; {', '.join(unpriced)} has none",
-            hint="set price_per_hour; 0 for a machine that is paid anyway",
+            hint="set price_per_hour (0 for a machine that is paid anyway), or leave those clusters out",
         )

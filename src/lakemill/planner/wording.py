@@ -8,8 +8,15 @@ from lakemill.core.planning import Candidate
 def label(candidate: Candidate) -> str:
     """Return a candidate in words."""
     nodes = f"{candidate.nodes} nodes of {candidate.node}" if candidate.nodes > 1 else candidate.node
+    nodes += f" ({candidate.cluster})" if candidate.cluster != candidate.node else ""
     workers = f"{candidate.workers} worker{'s' if candidate.workers > 1 else ''}"
     return f"{candidate.lane} on {nodes}, {workers}" + (f", {cut_of(candidate)}" if candidate.cut else "")
+
+
+def place(candidate: Candidate) -> str:
+    """Return the machines of a candidate in words."""
+    named = candidate.cluster != candidate.node
+    return f"{candidate.cluster}: {candidate.nodes} x {candidate.node}" if named else candidate.node
 
 
 def cut_of(candidate: Candidate) -> str:
@@ -41,3 +48,16 @@ def in_bytes(amount_bytes: float) -> str:
     """
     unit, size = ("GiB", 2**30) if amount_bytes >= 2**30 else ("MiB", 2**20)
     return f"{amount_bytes / size:.3g} {unit}" if amount_bytes >= 1e5 else f"{amount_bytes / size:.3f} {unit}"
+
+
+def in_money(amount: float) -> str:
+    """Return an amount of money as a person says it, without its currency.
+
+    Examples
+    --------
+    >>> in_money(0), in_money(0.00421), in_money(12.345), in_money(4321)
+    ('0', '0.0042', '12.35', '4,321')
+    """
+    if amount < 0.1:
+        return f"{amount:.2g}"
+    return f"{amount:.2f}" if amount < 1000 else f"{amount:,.0f}"

@@ -62,6 +62,7 @@ def test_scaling_and_dividing(figure, factor, share):
         ({"accelerators": 2}, "accelerator_memory_bytes of NodeType must be 1 or more"),
         ({"price_per_hour": -1.0}, "price_per_hour of NodeType must be 0 or more"),
         ({"network_bytes_per_second": float("inf")}, "network_bytes_per_second of NodeType"),
+        ({"core_speed": within(1.0, 1.0)}, "core_speed of NodeType must be above 0"),
     ],
 )
 def test_impossible_nodes_are_refused(wrong, named):
@@ -69,9 +70,22 @@ def test_impossible_nodes_are_refused(wrong, named):
         NodeType(**{"name": "n", "cores": 1, "memory_bytes": 1, **wrong})
 
 
-def test_a_cluster_has_nodes():
-    with pytest.raises(ConfigError, match="max_nodes of Cluster must be 1 or more, got 0"):
-        Cluster(node=NodeType(name="n", cores=1, memory_bytes=1), max_nodes=0)
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"max_nodes": 0}, "max_nodes of Cluster must be 1 or more, got 0"),
+        ({"min_nodes": 3, "max_nodes": 2}, "min_nodes of Cluster must be from 1 to 2, got 3"),
+        ({"driver_nodes": -1}, "driver_nodes of Cluster must be 0 or more, got -1"),
+    ],
+)
+def test_a_cluster_has_nodes(wrong, named):
+    with pytest.raises(ConfigError, match=named):
+        Cluster(node=NodeType(name="n", cores=1, memory_bytes=1), **wrong)
+
+
+def test_a_cluster_is_called_as_its_node_type_unless_it_has_a_name():
+    node = NodeType(name="n", cores=1, memory_bytes=1)
+    assert (Cluster(node=node).name, Cluster(node=node, name="prod").name) == ("n", "prod")
 
 
 @pytest.mark.parametrize(

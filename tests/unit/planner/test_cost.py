@@ -230,3 +230,35 @@ def test_counts_rise_to_the_most_in_small_steps(most):
 def test_node_without_memory_for_one_worker_is_still_a_candidate():
     tiny = Cluster(node=NodeType(name="tiny", cores=4, memory_bytes=GIB // 4))
     assert all(one.spare_bytes < 0 for one in candidates(many(), [LOCAL], [tiny]))
+
+
+def test_a_faster_core_shortens_work_and_nothing_else():
+    facts = many(1000, 2.0, serial_seconds=exact(30))
+    twice = replace(SMALL, node=replace(SMALL.node, core_speed=exact(2.0)))
+    plain, fast = (priced(facts, RAY, cluster, nodes=2, workers=16) for cluster in (SMALL, twice))
+    assert fast.parts.start == plain.parts.start
+    assert fast.parts.moving == plain.parts.moving
+    assert fast.parts.serial == 15
+    assert fast.parts.parallel == pytest.approx(plain.parts.parallel / 2)
+    assert sum(getattr(fast.parts, part) for part in fast.parts.__slots__) == pytest.approx(fast.seconds.value)
+
+
+def test_a_core_speed_that_nobody_knows_widens_the_interval():
+    facts = many(1000, 2.0, bytes=0)
+    vague = replace(SMALL, start_seconds=exact(0), node=replace(SMALL.node, core_speed=within(1.0, 0.5)))
+    known = replace(vague, node=SMALL.node)
+    plain, wide = (priced(facts, LOCAL, cluster, workers=8).seconds for cluster in (known, vague))
+    assert wide.value == plain.value
+    start = LOCAL.start_seconds.value
+    assert wide.high - start == pytest.approx(2 * (plain.high - start), rel=0.05)
+    assert wide.low - start == pytest.approx((plain.low - start) / 1.5, rel=0.05)
+
+
+def test_nodes_that_stand_by_are_paid_as_well():
+    fixed = replace(SMALL, min_nodes=4, max_nodes=4, driver_nodes=1)
+    for nodes, workers in ((1, 8), (4, 32)):
+        one = priced(many(), RAY, fixed, nodes=nodes, workers=workers)
+        assert one.money.value == pytest.approx(one.seconds.value / 3600 * 5 * 0.4)
+    growing = replace(fixed, min_nodes=2)
+    one = priced(many(), RAY, growing, nodes=3, workers=24)
+    assert one.money.value == pytest.approx(one.seconds.value / 3600 * 4 * 0.4)

@@ -8,7 +8,7 @@ from typing import Final
 from lakemill.core.errors import LakemillError, SchemaError
 from lakemill.core.planning import Interval, LaneCost, Source, total, within
 from lakemill.planner import ManyFits
-from lakemill.planner.explain import in_seconds
+from lakemill.planner.wording import in_seconds
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.identity import tables_of
 from lakemill.training.many.session import DRIVER_STAGES, Session
