@@ -10,7 +10,9 @@ from lakemill.core.errors import ConfigError, nearest
 from lakemill.core.records import AUTO
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
+from lakemill.projects.clusters import Autoscale, DeclaredCluster, node_types, shipped
 from lakemill.projects.project import Job, ProjectFile
+from lakemill.workspace.clusters import HERE
 
 Fault = tuple[Place, str]
 
@@ -67,6 +69,50 @@ def started_or_connected(file: ProjectFile) -> Iterator[Fault]:
                 yield where, "a cluster is started here or connected to; drop num_workers to use the one at address"
 
 
+def whole_node_types(file: ProjectFile) -> Iterator[Fault]:
+    """Node types have cores and memory, their own or those of a shipped type."""
+    if not file.node_types:
+        return
+    for name, node_type in node_types(file.node_types).items():
+        for key in node_type.lacking:
+            yield ("node_types", name, key), f"a node type that does not ship needs it; {nearest(name, shipped())}"
+
+
+def known_node_types(file: ProjectFile) -> Iterator[Fault]:
+    """Clusters are of node types that ship or are declared."""
+    for name, cluster in file.resources.clusters.items():
+        if cluster.node_type_id not in (known := node_types(file.node_types)):
+            where = ("resources", "clusters", name, "node_type_id")
+            yield where, f"no node type {cluster.node_type_id!r}; {nearest(cluster.node_type_id, known)}"
+
+
+def possible_clusters(file: ProjectFile) -> Iterator[Fault]:
+    """Clusters have a name of their own, one size, and an engine that there is."""
+    for name, cluster in file.resources.clusters.items():
+        for key, message in _cluster_faults(name, cluster):
+            yield ("resources", "clusters", name, *key), message
+
+
+def _cluster_faults(name: str, cluster: DeclaredCluster) -> Iterator[Fault]:
+    kinds = {*TASK_ENGINES.kinds(), *FRAME_ENGINES.kinds()}
+    if name == HERE:
+        yield (), "that is what this machine is called; choose another name"
+    if cluster.kind and cluster.kind not in kinds:
+        yield ("kind",), f"no such engine: {cluster.kind!r}; {nearest(cluster.kind, kinds)}"
+    if cluster.kind == "local" and cluster.scales:
+        yield ("kind",), "local is one machine; leave out num_workers and autoscale, or choose another kind"
+    if cluster.autoscale is not None:
+        yield from _scale_faults(cluster, cluster.autoscale)
+
+
+def _scale_faults(cluster: DeclaredCluster, scale: Autoscale) -> Iterator[Fault]:
+    if cluster.num_workers is not None:
+        yield ("num_workers",), "a cluster has a fixed number of workers or grows; drop num_workers or autoscale"
+    if scale.max_workers < scale.min_workers:
+        told = f"got {scale.max_workers}, below min_workers={scale.min_workers}"
+        yield ("autoscale", "max_workers"), f"must be min_workers or more, {told}"
+
+
 def unique_task_keys(job: Job) -> Iterator[Fault]:
     """No two tasks have the same key."""
     seen: dict[str, int] = {}
@@ -109,6 +155,9 @@ PROJECT_RULES: tuple[Callable[[ProjectFile], Iterator[Fault]], ...] = (
     known_variables,
     known_engines,
     started_or_connected,
+    whole_node_types,
+    known_node_types,
+    possible_clusters,
 )
 JOB_RULES: tuple[Callable[[Job], Iterator[Fault]], ...] = (
     unique_task_keys,

@@ -15,6 +15,7 @@ from lakemill.core.config import Document, validate
 from lakemill.core.errors import ConfigError, NotFoundError, nearest
 from lakemill.core.events import Emit, silent
 from lakemill.core.records import Context
+from lakemill.projects.clusters import clusters_of
 from lakemill.projects.interpolate import UNSET, interpolate
 from lakemill.projects.lint import lint
 from lakemill.projects.project import Bundle, Job, Key, Project, ProjectFile, Scalar, Target, Variable
@@ -55,12 +56,13 @@ def load_project(
     whole = validate(filled, ProjectFile, document)
     lint(whole, document)
     chosen = whole.targets.get(key, Target())
+    clusters = clusters_of(whole.resources.clusters, whole.node_types)
     return Project(
         name=whole.bundle.name,
         target=key,
         mode=chosen.mode,
         path=str(file),
-        settings=workspace_settings(whole.bundle.name, file.parent, chosen),
+        settings=workspace_settings(whole.bundle.name, file.parent, chosen, clusters=clusters),
         jobs=whole.resources.jobs,
     )
 

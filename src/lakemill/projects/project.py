@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, TypeAdapte
 
 from lakemill.core.config import ConfigModel
 from lakemill.core.records import AUTO, ClusterSpec, record
+from lakemill.projects.clusters import DeclaredCluster, DeclaredNodeType, NodeTypeName
 from lakemill.workspace.settings import WorkspaceSettings
 
 RunIf = Literal["ALL_SUCCESS", "AT_LEAST_ONE_SUCCESS", "NONE_FAILED", "ALL_DONE", "AT_LEAST_ONE_FAILED", "ALL_FAILED"]
@@ -167,10 +168,12 @@ class Job(ConfigModel):
 
 
 class ResourceSection(ConfigModel):
-    """What the project makes."""
+    """What the project makes, and what it may use."""
 
     jobs: dict[Key, Job] = Field(default={})
     """Jobs by key: the name that ``lakemill run`` takes."""
+    clusters: dict[Key, DeclaredCluster] = Field(default={})
+    """Clusters by name, which ``lakemill plan`` weighs beside this machine."""
 
 
 class ProjectFile(ConfigModel):
@@ -184,8 +187,10 @@ class ProjectFile(ConfigModel):
     """Values to be set per target or on the command line."""
     targets: dict[Key, Target] = Field(default={})
     """Places to run; without any there is one, ``dev``, with everything below ``.lakemill/``."""
+    node_types: dict[NodeTypeName, DeclaredNodeType] = Field(default={})
+    """Kinds of machine that do not ship, or that cost you something else."""
     resources: ResourceSection = ResourceSection()
-    """Jobs."""
+    """Jobs and clusters."""
 
 
 @record

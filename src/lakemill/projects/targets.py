@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from lakemill.core.errors import ConfigError, nearest
+from lakemill.core.planning import Cluster
 from lakemill.core.records import AUTO, ClusterSpec
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
@@ -13,7 +14,9 @@ from lakemill.projects.project import Project, Target
 from lakemill.workspace.settings import WorkspaceSettings
 
 
-def workspace_settings(name: str, folder: Path, target: Target) -> WorkspaceSettings:
+def workspace_settings(
+    name: str, folder: Path, target: Target, *, clusters: tuple[Cluster, ...] = ()
+) -> WorkspaceSettings:
     """Return where the parts of the workspace live; what the target leaves out is in ``.lakemill/``."""
     default = WorkspaceSettings.in_folder(name, folder)
     storage = target.workspace
@@ -28,6 +31,7 @@ def workspace_settings(name: str, folder: Path, target: Target) -> WorkspaceSett
         artifacts=_location(storage.artifacts, folder) or f"{root}/mlartifacts",
         frames=target.compute.frames.spec(),
         tasks=target.compute.tasks.spec(),
+        clusters=clusters,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import singledispatch
@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from lakemill.core.errors import UnsupportedError
 from lakemill.core.events import Event
-from lakemill.core.planning import Candidate, Cluster, Facts, Interval, LaneCost, Limits, Plan, exact
+from lakemill.core.planning import Aim, Candidate, Cluster, Facts, Interval, LaneCost, Limits, Plan, exact
 from lakemill.core.records import AUTO, ClusterSpec, record
 from lakemill.planner import label, weigh
 from lakemill.planner import plan as planned
+from lakemill.workspace.clusters import at_hand, lanes_on
 from lakemill.workspace.hardware import Hardware, assumed, keep, kept, measure
 from lakemill.workspace.history import History, Prediction
 from lakemill.workspace.probing import Probed, probe_of, run_probe
@@ -28,6 +29,7 @@ class Planned:
 
     facts: Facts
     hardware: Hardware
+    clusters: tuple[Cluster, ...]
     plan: Plan
     probed: Probed | None = None
 
@@ -54,7 +56,10 @@ def plan(
     workspace: Workspace,
     target: Any,
     *,
-    limits: Limits | None = None,
+    cluster: str | Sequence[str] = (),
+    deadline_seconds: float | None = None,
+    budget: float | None = None,
+    aim: Aim = "simplest",
     probe: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Planned:
@@ -66,8 +71,14 @@ def plan(
         Where its tables and its history are.
     target
         A declaration, such as `ManyTraining`.
-    limits
-        What to keep to; default: the simplest, no deadline.
+    cluster
+        Names of the clusters that may be used, ``here`` for this machine; default: it and all declared ones.
+    deadline_seconds
+        What it must not take longer than.
+    budget
+        Money that it must not cost more than, in the currency of the prices.
+    aim
+        ``simplest`` within 10 % of the best time, ``fastest``, or ``cheapest``: see `Limits`.
     probe
         Whether some pieces of the work may be tried, where nobody knows what they take.
     say
@@ -75,15 +86,20 @@ def plan(
 
     Raises
     ------
+    ConfigError
+        If there is no such cluster, a limit is impossible, or a price is missing where money counts.
     UnsupportedError
         If nothing is known of the work.
     """
+    limits = Limits(deadline_seconds=deadline_seconds, budget=budget, aim=aim)
     hardware = this_machine(workspace, say=say)  # first, for the facts from history rest on it
+    names = [cluster] if isinstance(cluster, str) else cluster
+    clusters = at_hand(workspace.settings.clusters, hardware, names=names)
     facts, probed = facts_of(target, workspace), None
     if probe and facts.assumed:
         say("some pieces of the work")
         facts, probed = run_probe(probe_of(target, workspace))
-    return replace(_planned(workspace, facts, hardware, limits), probed=probed)
+    return replace(_planned(workspace, facts, hardware, clusters=clusters, limits=limits), probed=probed)
 
 
 def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction | None:
@@ -122,12 +138,12 @@ def _spec(choice: Candidate) -> ClusterSpec:
 
 
 def _decided(workspace: Workspace, target: Any, facts: Facts) -> Planned:
-    low, high = (_planned(workspace, _at(facts, bound), here(workspace), None) for bound in ("low", "high"))
+    low, high = (_on_this_machine(workspace, _at(facts, bound)) for bound in ("low", "high"))
     if not (low.plan.choice and high.plan.choice) or low.plan.choice.design == high.plan.choice.design:
         return high
     with suppress(UnsupportedError):
         found, probed = run_probe(probe_of(target, workspace))
-        return replace(_planned(workspace, _at(found, "high"), here(workspace), None), probed=probed)
+        return replace(_on_this_machine(workspace, _at(found, "high")), probed=probed)
     return high
 
 
@@ -138,9 +154,17 @@ def _at(facts: Facts, bound: Literal["low", "high"]) -> Facts:
     return replace(facts, **held)  # type: ignore[arg-type]
 
 
-def _planned(workspace: Workspace, facts: Facts, hardware: Hardware, limits: Limits | None) -> Planned:
-    lanes, clusters = learnt(workspace, facts, hardware.lanes), [Cluster(node=hardware.node)]
-    return Planned(facts=facts, hardware=hardware, plan=planned(facts, lanes=lanes, clusters=clusters, limits=limits))
+def _on_this_machine(workspace: Workspace, facts: Facts) -> Planned:
+    hardware = here(workspace)
+    return _planned(workspace, facts, hardware, clusters=at_hand((), hardware), limits=Limits())
+
+
+def _planned(
+    workspace: Workspace, facts: Facts, hardware: Hardware, *, clusters: tuple[Cluster, ...], limits: Limits
+) -> Planned:
+    lanes = learnt(workspace, facts, lanes_on(clusters, hardware))
+    made = planned(facts, lanes=lanes, clusters=clusters, limits=limits)
+    return Planned(facts=facts, hardware=hardware, clusters=clusters, plan=made)
 
 
 def learnt(workspace: Workspace, facts: Facts, lanes: Iterable[LaneCost]) -> list[LaneCost]:

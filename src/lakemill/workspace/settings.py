@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lakemill.core.planning import Cluster
 from lakemill.core.records import AUTO, ClusterSpec, record
 
 
@@ -27,6 +28,8 @@ class WorkspaceSettings:
         Folder or URI of MLflow artifacts.
     frames, tasks
         Engines of tables and of independent tasks; tasks of kind ``auto`` run where the plan of their work says.
+    clusters
+        Declared ones, which plans weigh beside this machine.
     """
 
     name: str
@@ -37,6 +40,7 @@ class WorkspaceSettings:
     artifacts: str
     frames: ClusterSpec = ClusterSpec()
     tasks: ClusterSpec = ClusterSpec(kind=AUTO)
+    clusters: tuple[Cluster, ...] = ()
 
     @classmethod
     def in_folder(cls, name: str, project_dir: Path) -> WorkspaceSettings:

@@ -1,0 +1,54 @@
+"""Which clusters a plan may use, and what lanes cost there."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakemill.core.errors import ConfigError
+from lakemill.core.planning import Cluster, NodeType
+from lakemill.engines.assumed import ASSUMED
+from lakemill.engines.frames import FRAME_ENGINES
+from lakemill.engines.tasks import TASK_ENGINES
+from lakemill.planner import plan
+from lakemill.workspace.clusters import at_hand, lanes_on
+from tests.unit.planner.hardware import many
+from tests.unit.workspace.test_hardware import HARDWARE
+
+NODE = NodeType(name="node", cores=16, memory_bytes=2**36)
+PROD = Cluster(name="prod", node=NODE, max_nodes=4, lanes=("ray",))
+ANY = Cluster(name="any", node=NODE)
+
+
+def test_all_clusters_are_at_hand_unless_some_are_named():
+    def names(*asked: str) -> list[str]:
+        return [cluster.name for cluster in at_hand([PROD, ANY], HARDWARE, names=asked)]
+
+    assert names() == ["this machine", "prod", "any"]
+    assert names("any", "here", "any") == ["any", "this machine"]
+    with pytest.raises(ConfigError, match="no cluster 'prdo'; did you mean prod"):
+        names("prdo")
+
+
+def test_an_engine_that_is_not_here_is_assumed_there_and_nowhere_else():
+    clusters = at_hand([PROD], HARDWARE)
+    made = plan(many(), lanes=lanes_on(clusters, HARDWARE), clusters=clusters)
+    assert {(one.lane, one.cluster) for one in made.candidates} == {("local", "this machine"), ("ray", "prod")}
+    assert made.assumed == ("costs of ray",)
+    assert any(reason == "assumed, not measured: costs of ray" for reason in made.reasons)
+
+
+def test_what_is_measured_here_is_taken_everywhere():
+    assert lanes_on([ANY], HARDWARE) == HARDWARE.lanes
+
+
+def test_an_engine_that_nobody_knows_is_told():
+    with pytest.raises(ConfigError, match="nobody knows what engine 'dask' costs; assumed are ray, spark"):
+        lanes_on([Cluster(node=NODE, lanes=("dask",))], HARDWARE)
+
+
+@pytest.mark.parametrize("kind", sorted(ASSUMED))
+def test_what_is_assumed_of_an_engine_agrees_with_it(kind):
+    engine, lane = TASK_ENGINES.load(kind), ASSUMED[kind]
+    frames = {"frames"} if kind in FRAME_ENGINES.kinds() else set()
+    assert set(lane.abilities) == {*engine.abilities, *frames}
+    assert (lane.spans_nodes, lane.extra, lane.assumed) == (engine.spans_nodes, engine.extra, True)
