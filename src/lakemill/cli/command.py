@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from itertools import pairwise
 from typing import Any, Final
 
 import typer
@@ -13,6 +14,7 @@ from lakemill.cli.exits import Fault, fault_of
 from lakemill.cli.output import print_json, print_lines
 
 DEBUG: Final = "--debug"
+HTML: Final = "--html"
 _DEBUG_KEY: Final = "lakemill.debug"
 
 
@@ -25,7 +27,15 @@ class Group(TyperGroup):
 
 
 class Command(TyperCommand):
-    """One command: an error is told on standard error, with ``--json`` on standard output as well."""
+    """One command: an error is told on standard error, with ``--json`` on standard output as well.
+
+    The file of ``--html`` may be left out: only a word that ends in ``.html`` is taken for one.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give ``--html`` an empty file where none follows it."""
+        filled = [word for arg, following in pairwise([*args, ""]) for word in _with_file(arg, following)]
+        return super().parse_args(ctx, filled)
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command's function."""
@@ -39,6 +49,10 @@ class Command(TyperCommand):
                 print_json({"error": fault})
             tell(fault, error=error, debug=debugging(ctx))
             raise typer.Exit(fault.exit_code) from error
+
+
+def _with_file(arg: str, following: str) -> tuple[str, ...]:
+    return (arg, "") if arg == HTML and not following.endswith(".html") else (arg,)
 
 
 def remember_debug(ctx: typer.Context, debug: bool) -> None:

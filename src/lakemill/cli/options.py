@@ -83,4 +83,13 @@ EngineOption = Annotated[
         autocompletion=_completer(_engines),
     ),
 ]
+ClusterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster",
+        metavar="NAME",
+        help="A cluster that may be used, here for this machine; may be repeated. By default all.",
+        autocompletion=_completer(lambda: ["here", *(cluster.name for cluster in _project().settings.clusters)]),
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

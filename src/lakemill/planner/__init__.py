@@ -4,6 +4,7 @@ from lakemill.planner import deep  # noqa: F401  registers the arithmetic of one
 from lakemill.planner.advise import plan
 from lakemill.planner.facts import DeepTraining, FeaturePipeline, ManyFits, Search, TableModel
 from lakemill.planner.search import weigh
+from lakemill.planner.shortlist import shortlist
 from lakemill.planner.wording import label
 
-__all__ = ["DeepTraining", "FeaturePipeline", "ManyFits", "Search", "TableModel", "label", "plan", "weigh"]
+__all__ = ["DeepTraining", "FeaturePipeline", "ManyFits", "Search", "TableModel", "label", "plan", "shortlist", "weigh"]

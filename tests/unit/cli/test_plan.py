@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -42,6 +43,13 @@ resources:
       tasks:
         - {task_key: load, python: "steps:load"}
         - {task_key: train, python: "steps:train", depends_on: [{task_key: load}]}
+"""
+CLUSTERS = """
+  clusters:
+    prod: {node_type_id: m6i.4xlarge, kind: ray, autoscale: {max_workers: 8}, start_seconds: 0}
+    unpriced: {node_type_id: rack, kind: local, start_seconds: 0}
+node_types:
+  rack: {cores: 48, memory_gib: 256, core_speed: 1.2}
 """
 HEAVY = {"ray", "pyspark", "torch", "duckdb", "mlflow", "dbos", "statsforecast", "lightgbm"}
 
@@ -102,7 +110,7 @@ def test_what_was_predicted_stands_beside_what_was_measured(planned):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("plan", "trian"), ("no task 'trian'", "train")),
+        (("plan", "trian"), ("no job and no task 'trian'", "train")),
         (("plan", "load"), ("nothing is known of the work of load", "a declaration")),
         (("plan", "--deadline", "-1"), ("deadline_seconds", "got -1.0")),
     ],
@@ -132,3 +140,86 @@ def test_a_project_without_declarations_has_nothing_to_plan(tmp_path):
     tasks = "[{task_key: load, python: 'steps:load'}]"
     (tmp_path / "lakemill.yml").write_text(f"bundle: {{name: x}}\nresources: {{jobs: {{j: {{tasks: {tasks}}}}}}}")
     assert "no task names a declaration" in asked(tmp_path, "plan", code=2)
+
+
+@pytest.fixture
+def clustered(planned, monkeypatch):
+    """The same project, with clusters that are declared."""
+    file = planned / "lakemill.yml"
+    file.write_text(PROJECT.rstrip() + CLUSTERS)
+    monkeypatch.chdir(planned)
+    yield planned
+    file.write_text(PROJECT)
+
+
+def said(*arguments: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, ["plan", *arguments])
+    assert done.exit_code == code, done.output
+    return done.stderr if code else done.stdout
+
+
+def places(*arguments: str) -> set[tuple[str, str]]:
+    made = json.loads(said("train", "--json", *arguments))["plans"]["train"]["plan"]
+    return {(one["lane"], one["cluster"]) for one in made["candidates"]}
+
+
+def test_declared_clusters_are_weighed_beside_this_machine(clustered):
+    here, prod, rack = ("local", "this machine"), ("ray", "prod"), ("local", "unpriced")
+    assert places() == {here, prod, rack}
+    assert places("--cluster", "here") == {here}
+    assert places("--cluster", "prod", "--cluster", "here") == {here, prod}
+    told = said("train", "--cluster", "prod", "--cluster", "here")
+    assert re.search(r"lane +on +workers +predicted +90 % sure +memory +cost\n", told)
+    assert re.search(r"\n +ray +prod: 1 x m6i.4xlarge +\d+ ", told)
+    assert "assumed, not measured: core_speed of prod, costs of ray" in told
+
+
+def test_the_cheapest_is_what_is_paid_already(clustered):
+    made = json.loads(said("train", "--json", "--cheapest", "--cluster", "here", "--cluster", "prod"))
+    choice = made["plans"]["train"]["plan"]["choice"]
+    assert (choice["cluster"], choice["money"]["value"]) == ("this machine", 0)
+
+
+def test_a_budget_that_nothing_meets_says_by_how_much(clustered):
+    told = said("train", "--cluster", "prod", "--budget", "0")
+    assert "relax the budget from 0 to" in told
+    assert "choice" not in told
+
+
+def test_a_job_is_planned_task_by_task(clustered):
+    assert list(json.loads(said("j", "--json"))["plans"]) == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--cluster", "prdo"), ("no cluster 'prdo'", "did you mean prod?")),
+        (("--budget", "1"), ("rack has none", "price_per_hour")),
+        (("--cheapest",), ("rack has none", "price_per_hour")),
+        (("--fastest", "--cheapest"), ("got --fastest and --cheapest", "one of them")),
+        (("--budget", "-1", "--cluster", "here"), ("budget of Limits must be 0 or more, got -1.0",)),
+        (("jj",), ("no job and no task 'jj'",)),
+    ],
+)
+def test_wrong_wishes_are_told(clustered, arguments, words):
+    told = said(*arguments, code=2)
+    assert all(word in told for word in words), told
+
+
+def test_a_page_is_written_where_it_is_asked_for(clustered, tmp_path):
+    wanted = tmp_path / "pages" / "plan.html"
+    assert str(wanted) in said("train", "--html", str(wanted))
+    assert "Plan for train: local on" in wanted.read_text()
+    told = json.loads(said("--json", "--html", "train"))
+    assert list(told["plans"]) == ["train"]
+    assert told["page"] == str(clustered / ".lakemill" / "plan.html")
+    assert (clustered / ".lakemill" / "plan.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_tasks_of_one_key_are_told_apart_by_their_jobs(clustered):
+    text = (clustered / "lakemill.yml").read_text()
+    again = "    k:\n      tasks:\n        - {task_key: train, python: 'steps:train'}\n  clusters:"
+    (clustered / "lakemill.yml").write_text(text.replace("  clusters:", again, 1))
+    assert list(json.loads(said("--json"))["plans"]) == ["j.train", "k.train"]
+    assert list(json.loads(said("k", "--json"))["plans"]) == ["k.train"]
+    assert re.search(r"did you mean [jk]\.train\?", said("train", code=2))
