@@ -11,6 +11,15 @@ from lakemill.core.planning import Interval, LaneCost
 # Bounds of what was seen on shared virtual machines, and beyond them by about a half.
 _LANES: Final = (
     LaneCost(
+        kind="local",
+        abilities=("tasks", "feedback"),
+        start_seconds=Interval(value=1.0, low=0.3, high=4.0),
+        seconds_per_task=Interval(value=0.005, low=0.001, high=0.05),
+        driver_bytes=Interval(value=2**28, low=2**27, high=2**29),
+        worker_bytes=Interval(value=2**28, low=2**26, high=2**29),
+        assumed=True,
+    ),
+    LaneCost(
         kind="ray",
         abilities=("tasks", "feedback", "accelerators"),
         start_seconds=Interval(value=8.0, low=3.0, high=25.0),

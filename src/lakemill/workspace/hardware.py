@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from lakemill.core.errors import EngineError, MissingExtraError, StorageError, TaskError
-from lakemill.core.planning import Interval, LaneCost, NodeType
+from lakemill.core.planning import LaneCost, NodeType
 from lakemill.core.records import record, to_json, utc_now
+from lakemill.engines.assumed import assumed_lane
 
 FILE: Final = "hardware.json"
 
@@ -56,21 +57,13 @@ def assumed() -> Hardware:
     """Return this machine as it is taken to be where it was not measured: its own processes and no other engine."""
     import psutil
 
-    local = LaneCost(
-        kind="local",
-        abilities=("tasks", "feedback"),
-        start_seconds=Interval(value=1.0, low=0.3, high=4.0),
-        seconds_per_task=Interval(value=0.005, low=0.001, high=0.05),
-        driver_bytes=Interval(value=2**28, low=2**27, high=2**29),
-        worker_bytes=Interval(value=2**28, low=2**26, high=2**29),
-    )
     node = NodeType(
         name="this machine",
         cores=len(psutil.Process().cpu_affinity()),
         memory_bytes=psutil.virtual_memory().available,
         price_per_hour=0.0,
     )
-    return Hardware(node=node, lanes=(local,), missing=(), host=platform.node(), measured_at=utc_now())
+    return Hardware(node=node, lanes=(assumed_lane("local"),), missing=(), host=platform.node(), measured_at=utc_now())
 
 
 def keep(hardware: Hardware, folder: Path) -> Path:
