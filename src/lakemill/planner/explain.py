@@ -67,7 +67,7 @@ def reasons(case: Case) -> tuple[str, ...]:
     said = [f"{bottleneck(case)} is the bottleneck: {summary(case.facts)}"]
     said += [text for tell in (_workflow, _memory, _pattern, _lacking) for text in tell(case)]
     if case.choice is not None:
-        said += [text for tell in (_nodes, _more, _risk, _learnt) for text in tell(case, case.choice)]
+        said += [text for tell in (_nodes, _more, _paid_already, _risk, _learnt) for text in tell(case, case.choice)]
     if named := assumed(case):
         said.append(f"assumed, not measured: {', '.join(named)}")
     return tuple(said)
@@ -217,6 +217,18 @@ def _more(case: Case, choice: Candidate) -> Iterator[str]:
             f"{label(fastest)} would take {in_seconds(fastest.seconds.value)}, {saved:.0%} less{_at(fastest.money)}: "
             f"the simplest within {TOLERANCE[case.limits.aim]:.0%} of the best {_wanted(case.limits)} wins"
         )
+
+
+def _paid_already(case: Case, choice: Candidate) -> Iterator[str]:
+    """Say what would do without more money, where the choice takes some."""
+    free = [one for one in case.found if _is_free(one) and "memory" not in one.breaks]
+    if free and not _is_free(choice):
+        best = min(free, key=lambda one: one.seconds.value)
+        yield f"{label(best)}, costs nothing more and would take {in_seconds(best.seconds.value)}"
+
+
+def _is_free(candidate: Candidate) -> bool:
+    return candidate.money is not None and not candidate.money.value
 
 
 def _risk(case: Case, choice: Candidate) -> Iterator[str]:

@@ -196,3 +196,12 @@ def test_a_deadline_that_is_met_on_the_average_is_called_a_risk():
     answer = plan(many(), lanes=LANES, clusters=[HERE], limits=Limits(deadline_seconds=63))
     assert answer.choice.seconds.value < 63 < answer.choice.seconds.high
     assert said(answer, "may miss the deadline", "of 63 s")
+
+
+def test_what_is_paid_already_is_named_beside_what_is_not():
+    fits = many(40_000, 0.5)
+    dear = plan(fits, lanes=LANES, clusters=[HERE, SMALL])
+    assert dear.choice.node == "small"
+    assert said(dear, "local on here, 2 workers, costs nothing more and would take 2.8 h")
+    assert not said(plan(fits, lanes=LANES, clusters=[HERE]), "costs nothing more")
+    assert not said(plan(fits, lanes=LANES, clusters=[SMALL]), "costs nothing more")
