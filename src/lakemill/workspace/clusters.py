@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from lakemill.core.errors import ConfigError, nearest
-from lakemill.core.planning import Cluster, LaneCost
+from lakemill.core.planning import Cluster, LaneCost, NodeType
 from lakemill.engines.assumed import assumed_lane
 from lakemill.workspace.hardware import Hardware
 
 HERE: Final = "here"
+MEASURED_HERE: Final = ("memory_bytes_per_second", "ring_bytes_per_second", "ring_latency_seconds")
+"""Figures of a node that nobody declares: between processes of one node."""
 
 
 def at_hand(declared: Iterable[Cluster], hardware: Hardware, *, names: Sequence[str] = ()) -> tuple[Cluster, ...]:
@@ -22,11 +25,15 @@ def at_hand(declared: Iterable[Cluster], hardware: Hardware, *, names: Sequence[
         If there is none of a name.
     """
     here = Cluster(node=hardware.node, lanes=tuple(lane.kind for lane in hardware.lanes))
-    known = {HERE: here, **{cluster.name: cluster for cluster in declared}}
+    known = {HERE: here, **{cluster.name: _filled_in(cluster, hardware.node) for cluster in declared}}
     for name in names:
         if name not in known:
             raise ConfigError(f"no cluster {name!r}; {nearest(name, known)}", hint="resources.clusters declares them")
     return tuple(known[name] for name in dict.fromkeys(names or known))
+
+
+def _filled_in(cluster: Cluster, here: NodeType) -> Cluster:
+    return replace(cluster, node=replace(cluster.node, **{name: getattr(here, name) for name in MEASURED_HERE}))
 
 
 def lanes_on(clusters: Iterable[Cluster], hardware: Hardware) -> tuple[LaneCost, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lakemill.core.errors import ConfigError
@@ -27,6 +29,14 @@ def test_all_clusters_are_at_hand_unless_some_are_named():
     assert names("any", "here", "any") == ["any", "this machine"]
     with pytest.raises(ConfigError, match="no cluster 'prdo'; did you mean prod"):
         names("prdo")
+
+
+def test_what_passes_between_processes_of_a_node_is_as_fast_as_here():
+    ours = replace(HARDWARE, node=replace(HARDWARE.node, memory_bytes_per_second=4e9, ring_bytes_per_second=2e8))
+    here, prod = (cluster.node for cluster in at_hand([PROD], ours))
+    assert (prod.memory_bytes_per_second, prod.ring_bytes_per_second) == (4e9, 2e8)
+    assert replace(prod, memory_bytes_per_second=1e10, ring_bytes_per_second=0.0) == NODE
+    assert here == ours.node
 
 
 def test_an_engine_that_is_not_here_is_assumed_there_and_nowhere_else():
