@@ -19,6 +19,7 @@ from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.gangs import GANG_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
 from lakemill.projects import json_schema
+from lakemill.projects.clusters import ShippedNodeType, shipped
 from lakemill.training.forecasting.definition import GLOBAL
 from lakemill.training.forecasting.forecasters import FORECASTERS
 from lakemill.training.forecasting.forecasters.base import ERRATIC, INTERMITTENT, LUMPY, SMOOTH
@@ -35,6 +36,12 @@ ABOUT_ENGINES: Final = (
     "One column for each kind of engine, one line for each verb. A kind that lacks a verb cannot be built, so what counts\n"
     "is that every kind keeps the contract suite of its protocol (`lakemill.testing`), which compares values."
 )
+ABOUT_NODE_TYPES: Final = (
+    "What a declared cluster may name as its `node_type_id`: [how](../how-to/plan.md#clusters-that-arent-here).\n"
+    "Prices are on demand, for Linux, as the source had them on the day when it was read; the source's own day is that of\n"
+    "the commit or the month named. Where there is none, add yours. Cores are hyperthreads. Network (the baseline where a\n"
+    "type may burst) and TFLOP/s (dense BF16) are the vendors' figures."
+)
 ABOUT_FORECASTERS: Final = (
     "Which classes of demand each forecaster takes, and the shortest series. The classes are those of Syntetos,\n"
     "Boylan and Croston (2005). A series that a forecaster does not take is left to the others."
@@ -43,7 +50,8 @@ ABOUT_FORECASTERS: Final = (
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *escaped])
 
 
 def support() -> str:
@@ -161,6 +169,44 @@ def _text(text: str) -> str:
     return " ".join(text.replace("``", "`").split())
 
 
+def node_types() -> str:
+    """Return the page of the node types that ship."""
+    head = [
+        "name",
+        "cloud",
+        "cores",
+        "memory, GiB",
+        "network, Gbit/s",
+        "accelerators",
+        "USD an hour",
+        "region",
+        "read",
+        "source",
+    ]
+    rows = [
+        [
+            f"`{name}`",
+            one.cloud,
+            str(one.cores),
+            f"{one.memory_gib:g}",
+            f"{one.network_gbit_per_second:g}",
+            _accelerators(one),
+            "" if one.price_per_hour is None else f"{one.price_per_hour:g}",
+            one.region,
+            one.read,
+            one.source,
+        ]
+        for name, one in shipped().items()
+    ]
+    return page("Node types", ABOUT_NODE_TYPES, table(head, rows))
+
+
+def _accelerators(one: ShippedNodeType) -> str:
+    if not one.accelerators:
+        return ""
+    return f"{one.accelerators} x {one.accelerator}, {one.accelerator_memory_gib:g} GiB, {one.accelerator_tflop_per_second:g} TFLOP/s"
+
+
 def page(title: str, *parts: str) -> str:
     """Return a page in Markdown."""
     return "\n\n".join([f"# {title}", NOTE, *parts]) + "\n"
@@ -170,6 +216,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "support.md": support,
     "cli.md": commands,
     "project-file.md": project_file,
+    "node-types.md": node_types,
 }
 
 

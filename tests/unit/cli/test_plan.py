@@ -121,7 +121,7 @@ def test_bad_input(planned, arguments, words):
 
 
 def test_a_plan_opens_no_engine(planned):
-    code = "import sys; from lakemill.cli.main import app; app(['plan', 'train'], standalone_mode=False); print(*sys.modules)"
+    code = "import sys; from lakemill.cli.main import app; app(['plan', 'train', '--html'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=planned, capture_output=True, text=True, check=True)
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
 

@@ -82,6 +82,18 @@ def test_the_page_says_what_the_plan_says():
     assert ["prod", "small", "1 to 8", "8", "32 GiB", "1", "10", "2 min (84 s to 2.6 min)", "0.40"] in reader.rows
 
 
+@pytest.mark.parametrize("most", [3, 100])
+def test_the_short_list_has_the_choice_and_then_each_design_once(most):
+    answer = made()
+    few = shortlist(answer, most=most)
+    assert few[0] is answer.choice
+    assert len(set(few)) == len(few) <= most
+    if most == 100:
+        assert {one.design for one in few} == {one.design for one in answer.candidates}
+        alone = {(one.lane, one.cluster) for one in few if one.workers == 1}
+        assert alone == {(one.lane, one.cluster) for one in answer.candidates if one.workers == 1}
+
+
 def test_it_needs_nothing_else():
     text = written(made())
     assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(|https?:", text)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from lakemill.workspace.history import Past
     from lakemill.workspace.planning import Planned
 
-MOST_SHOWN: Final = 6
+MOST_SHOWN: Final = 8
 
 NameArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB|TASK]", help="Key of a job, or of a task that names a declaration; by default all."),
+    typer.Argument(metavar="JOB|TASK", help="Key of a job, or of a task that names a declaration; by default all."),
 ]
 DeadlineOption = Annotated[
     float | None, typer.Option("--deadline", metavar="SECONDS", help="What must not take longer.")

@@ -19,6 +19,7 @@ def validate(target: TargetOption = None, variables: SetOption = None, as_json: 
         print_json({"valid": True, "project": project})
         return
     jobs = [f"{key}: {' '.join(task.task_key for task in job.tasks)}" for key, job in project.jobs.items()]
+    clusters = [f"{one.name}: up to {one.max_nodes} x {one.node.name}" for one in project.settings.clusters]
     engines = f"frames on {project.settings.frames.kind}, tasks on {project.settings.tasks.kind}"
     show(
         fields(
@@ -29,6 +30,7 @@ def validate(target: TargetOption = None, variables: SetOption = None, as_json: 
                 ("engines", engines),
                 ("workspace", project.settings.root),
                 *[("job", job) for job in jobs],
+                *[("cluster", cluster) for cluster in clusters],
             ]
         )
     )
