@@ -43,11 +43,14 @@ def in_bytes(amount_bytes: float) -> str:
 
     Examples
     --------
-    >>> in_bytes(3 * 2**29), in_bytes(1000)
-    ('1.5 GiB', '0.001 MiB')
+    >>> in_bytes(3 * 2**29), in_bytes(1010 * 2**20), in_bytes(1000)
+    ('1.5 GiB', '1,010 MiB', '0.001 MiB')
     """
     unit, size = ("GiB", 2**30) if amount_bytes >= 2**30 else ("MiB", 2**20)
-    return f"{amount_bytes / size:.3g} {unit}" if amount_bytes >= 1e5 else f"{amount_bytes / size:.3f} {unit}"
+    amount = amount_bytes / size
+    if amount >= 1000:
+        return f"{amount:,.0f} {unit}"
+    return f"{amount:.3g} {unit}" if amount_bytes >= 1e5 else f"{amount:.3f} {unit}"
 
 
 def in_money(amount: float) -> str:
