@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import PurePosixPath
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
 
@@ -99,6 +98,8 @@ class Folder:
 
     def reader(self, files: Sequence[DataFile], schema: pa.Schema) -> pa.RecordBatchReader:
         """Stream the columns of a schema out of files."""
+        import pyarrow.dataset as ds  # imports pandas
+
         if not files:
             return pa.RecordBatchReader.from_batches(schema, [])
         paths = [f"{self.path}/{file.path}" for file in files]

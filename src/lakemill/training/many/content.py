@@ -21,7 +21,6 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 PLAIN: Final = (str, bytes, int, float, complex, type(None), date, time, timedelta, Decimal, PurePath)
 
@@ -102,6 +101,8 @@ class _Reader:
             yield from self._all(*(each for each in members if isinstance(each, FunctionType)))
 
     def _data(self, value: Any) -> Iterator[str]:
+        import pandas as pd  # starts slowly, and a plan reads no content
+
         if isinstance(value, Mapping):
             yield from self._all(*chain.from_iterable(value.items()))
         elif isinstance(value, AbstractSet):

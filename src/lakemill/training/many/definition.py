@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lakemill.catalog.names import check_name
 from lakemill.core.errors import ConfigError
 from lakemill.core.records import Resources, record
 from lakemill.features import TrainingSet
 from lakemill.registry import Gate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @record
@@ -32,9 +33,6 @@ class GroupResult:
     model: Any = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-
-GroupFunction = Callable[[pd.DataFrame], Any]
 
 
 @record

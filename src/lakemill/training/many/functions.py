@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import pyarrow as pa
 
 from lakemill.core.errors import ConfigError, SchemaError, nearest
-from lakemill.training.many.definition import GroupFunction, GroupResult, ManyTraining
+from lakemill.training.many.definition import GroupResult, ManyTraining
 from lakemill.training.many.groups import Group, Phase
 from lakemill.training.many.outputs import Columns
 from lakemill.training.many.staging import Staging
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS = "rows"
 MODELS = pa.schema([("model", pa.binary())])
@@ -42,7 +45,7 @@ def _schema(columns: Mapping[str, str]) -> pa.Schema:
         ) from error
 
 
-def call(fit: GroupFunction, declared: Mapping[str, pa.Schema], group: Group) -> dict[str, Columns]:
+def call(fit: Callable[[pd.DataFrame], Any], declared: Mapping[str, pa.Schema], group: Group) -> dict[str, Columns]:
     """Fit one group and return its rows by output.
 
     Raises

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from lakemill.core.records import record, to_json
@@ -20,6 +19,9 @@ from lakemill.training.many.artifact import key_text
 from lakemill.training.many.outputs import Columns, Key, Outputs
 from lakemill.training.many.rows import read_rows, schema_of
 from lakemill.training.many.staging import Finished, Staging
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANIFEST: Final = "manifest.json"
 
@@ -152,6 +154,8 @@ def fit_pack(phase: Phase, folder: str, pack: int, attempt: Attempt) -> Manifest
     attempt
         How earlier attempts ended; groups whose verdict is final go into the ledger.
     """
+    import pandas  # noqa: F401, ICN001  here, for no group's seconds should hold it
+
     staging = Staging(Path(folder))
     if (known := kept_manifest(staging, phase.name, pack)) is not None:
         return known

@@ -11,9 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lakemill import features
 from lakemill.catalog.schemas import check_columns
@@ -33,6 +31,9 @@ from lakemill.training.many.packs import Part
 from lakemill.training.many.rows import read_batches
 from lakemill.training.many.session import REGISTER, Session
 from lakemill.workspace import Workspace, execute
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODELS, FAILED, BASELINE = "lakemill.models", "lakemill.failed", "lakemill.baseline"
 PYFUNC = Path(__file__).with_name("pyfunc.py")
