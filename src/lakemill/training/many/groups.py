@@ -219,12 +219,14 @@ def read_groups(phase: Phase, staging: Staging, pack: int) -> Iterator[Group]:
 
 def runs_of(table: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[Key, tuple[int, int]]]:
     """Yield each key with offset and length of its run; the table is sorted by key."""
+    import pyarrow.compute as pc  # starts slowly, and a plan compares no rows
+
     if not table.num_rows:
         return
     columns = [table[name].combine_chunks() for name in by]
     changed = np.zeros(table.num_rows - 1, dtype=bool)
     for column in columns:
-        changed |= pa.compute.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+        changed |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
     starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
     for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
         yield tuple(column[start].as_py() for column in columns), (start, end - start)
