@@ -267,7 +267,7 @@ class Catalog:
         return size_of(table, arrow_schema(table))
 
     def groups(self, ref: TableRef, by: Sequence[str]) -> GroupSizes:
-        """Return how a version's rows fall into groups; reads the columns of `by`, and opens no engine.
+        """Return how a version's rows fall into groups; they are counted once, by reading the columns of `by`.
 
         Raises
         ------
@@ -275,7 +275,11 @@ class Catalog:
             If there is no such column.
         """
         check_columns(by, ref.column_names)
-        return groups_of(self._log(self.info(ref.name)).open(ref.version), by)
+        known = self._entries.group_sizes(ref, by)
+        if known is None:
+            known = groups_of(self._log(self.info(ref.name)).open(ref.version), by)
+            self._entries.keep_group_sizes(ref, by, sizes=known)
+        return known
 
     def record_read(self, ref: TableRef) -> None:
         """Enter into the lineage that this context reads a table at a version."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lakemill.catalog.records import Access, TableInfo
+from lakemill.catalog.statistics import GroupSizes
 from lakemill.core.errors import AlreadyExistsError, NotFoundError, nearest
-from lakemill.core.records import Context, utc_now
+from lakemill.core.records import Context, TableRef, to_json, utc_now
 from lakemill.metadata import Database
-from lakemill.metadata.schema import table_access, table_tags, tables
+from lakemill.metadata.schema import group_sizes, table_access, table_tags, tables
 
 
 class Entries:
@@ -91,6 +92,19 @@ class Entries:
         with self._database.reading() as connection:
             return tuple(_access(row) for row in connection.execute(query).mappings())
 
+    def group_sizes(self, ref: TableRef, by: Sequence[str]) -> GroupSizes | None:
+        """Return how a version's rows fall into groups, None if that was never counted."""
+        wanted = sa.select(group_sizes.c.groups, group_sizes.c.largest_rows).filter_by(**_groups_key(ref, by))
+        with self._database.reading() as connection:
+            row = connection.execute(wanted).mappings().first()
+        return None if row is None else GroupSizes(**row)
+
+    def keep_group_sizes(self, ref: TableRef, by: Sequence[str], *, sizes: GroupSizes) -> None:
+        """Enter how a version's rows fall into groups; versions never change, so nobody counts again."""
+        row = {"groups": sizes.groups, "largest_rows": sizes.largest_rows, **_groups_key(ref, by)}
+        with contextlib.suppress(IntegrityError), self._database.writing() as connection:
+            connection.execute(group_sizes.insert(), row)
+
     def _select(self, condition: sa.ColumnElement[bool]) -> tuple[TableInfo, ...]:
         names = sa.select(tables.c.name).where(condition)
         query = sa.select(tables).where(condition).order_by(tables.c.name)
@@ -98,6 +112,10 @@ class Entries:
             rows = connection.execute(query).mappings().all()
             tags = connection.execute(sa.select(table_tags).where(table_tags.c.table_name.in_(names))).all()
         return tuple(_info(row, {key: value for table, key, value in tags if table == row["name"]}) for row in rows)
+
+
+def _groups_key(ref: TableRef, by: Sequence[str]) -> dict[str, str | int]:
+    return {"table_name": ref.name, "version": ref.version, "by": to_json(sorted(by))}
 
 
 def _tags_of(name: str) -> sa.Delete:

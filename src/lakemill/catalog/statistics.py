@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable
+from deltalake import DeltaTable, QueryBuilder
 
-from lakemill.catalog.types import table_schema
+from lakemill.catalog.schemas import arrow_stream, quoted
 from lakemill.core.records import record
 
 TEXT_BYTES: Final = 24  # of a value whose width the schema does not tell: its text, its offset
@@ -34,20 +33,21 @@ class GroupSizes:
 
 def size_of(table: DeltaTable, schema: pa.Schema) -> TableSize:
     """Return a table's size, without reading a row."""
-    files = pa.table(table.get_add_actions(flatten=True))
+    files = arrow_stream(table.get_add_actions(flatten=True)).read_all()
     rows = table.count()
     return TableSize(
         rows=rows,
-        file_bytes=pc.sum(files["size_bytes"]).as_py() or 0,
+        file_bytes=sum(files["size_bytes"].to_pylist()),
         memory_bytes=rows * sum(_width(field.type) for field in schema),
     )
 
 
 def groups_of(table: DeltaTable, by: Sequence[str]) -> GroupSizes:
-    """Return how the rows fall into groups; reads the columns of `by` alone."""
-    keys = pa.table(table.scan(columns=list(by)))
-    counts = keys.cast(table_schema(keys.schema)).group_by(list(by)).aggregate([([], "count_all")])["count_all"]
-    return GroupSizes(groups=len(counts), largest_rows=pc.max(counts).as_py() or 0)
+    """Return how the rows fall into groups; delta-rs counts them, and reads the columns of `by` alone."""
+    keys = ", ".join(map(quoted, by))
+    query = f"select count(*) as groups, max(n) as largest from (select count(*) as n from t group by {keys}) as counts"
+    (found,) = arrow_stream(QueryBuilder().register("t", table).execute(query)).read_all().to_pylist()
+    return GroupSizes(groups=found["groups"], largest_rows=found["largest"] or 0)
 
 
 def _width(kind: pa.DataType) -> int:

@@ -84,6 +84,16 @@ table_access = Table(
     Index(None, "run_id"),
 )
 
+group_sizes = Table(
+    "group_sizes",
+    metadata,
+    Column("table_name", ForeignKey("tables.name", ondelete="CASCADE"), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("by", Text, primary_key=True),  # the columns in order of name, as JSON
+    Column("groups", BigInteger, nullable=False),
+    Column("largest_rows", BigInteger, nullable=False),
+)
+
 # --- workspace ---
 
 past_work = Table(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -31,6 +33,23 @@ def test_groups_are_those_of_pandas(catalog, rows, by):
     counts = rows.to_pandas().groupby(list(by), dropna=False).size()
     found = catalog.groups(ref, by)
     assert (found.groups, found.largest_rows) == (len(counts), counts.max())
+
+
+def test_the_groups_of_a_version_are_counted_once(catalog, rows):
+    ref = catalog.write("main.a.t", rows)
+    counted = catalog.groups(ref, ["k", "d"])
+    for file in Path(ref.location).glob("*.parquet"):
+        file.unlink()
+    assert catalog.groups(ref, ["d", "k"]) == counted
+
+
+def test_groups_are_counted_anew_in_a_new_version_and_in_a_new_table_of_the_same_name(catalog, rows):
+    first, second = catalog.write("main.a.t", rows), catalog.write("main.a.t", rows)
+    assert catalog.groups(second, ["d"]).largest_rows == 2 * catalog.groups(first, ["d"]).largest_rows
+    catalog.drop_table("main.a.t")
+    again = catalog.write("main.a.t", rows.slice(0, 1))
+    assert again.version == first.version
+    assert catalog.groups(again, ["d"]).largest_rows == 1
 
 
 def test_an_empty_table_has_no_groups(catalog, rows):
