@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakemill.catalog import Catalog, Commit, TableInfo
 from lakemill.core.records import TableRef
 from lakemill.engines.frames import Frame, FrameEngine
-from lakemill.workspace.summary import summarize
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from lakemill.catalog import Catalog, Commit, TableInfo
 
 
 class Table:
@@ -90,6 +90,8 @@ class Table:
 
         The table may be larger than memory. It is sorted once a numeric column.
         """
+        from lakemill.workspace.summary import summarize
+
         return summarize(self._frames(), self.scan())
 
     def to_arrow(self) -> pa.Table:

@@ -6,22 +6,24 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from lakemill.catalog import Catalog
 from lakemill.core.events import Emit, silent
 from lakemill.core.records import AUTO, ClusterSpec, Context
 from lakemill.engines.frames import FRAME_ENGINES, Frame, FrameEngine
 from lakemill.engines.gangs import GANG_ENGINES, GangEngine
 from lakemill.engines.tasks import TASK_ENGINES, TaskEngine
-from lakemill.metadata import Database
-from lakemill.registry import Registry
 from lakemill.workspace.settings import WorkspaceSettings
 from lakemill.workspace.table import Table
 
+if TYPE_CHECKING:
+    from lakemill.catalog import Catalog
+    from lakemill.metadata import Database
+    from lakemill.registry import Registry
+
 
 class Workspace:
-    """Tables, models, engines and context, each opened on first use.
+    """Tables, models, engines and context, each imported and opened on first use.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ class Workspace:
     @cached_property
     def database(self) -> Database:
         """The metadata database."""
+        from lakemill.metadata import Database
+
         database = Database(self.settings.metadata)
         self._open.callback(database.close)
         return database
@@ -73,6 +77,8 @@ class Workspace:
     @cached_property
     def catalog(self) -> Catalog:
         """Names of tables, their commits and lineage."""
+        from lakemill.catalog import Catalog
+
         return Catalog(root=f"{self.settings.root}/tables", database=self.database, context=self.context)
 
     @cached_property
@@ -97,6 +103,8 @@ class Workspace:
     @cached_property
     def models(self) -> Registry:
         """Runs, registered models, aliases and gates."""
+        from lakemill.registry import Registry
+
         settings = self.settings
         return Registry(
             tracking_uri=settings.tracking,
