@@ -94,7 +94,16 @@ def commands() -> str:
     """Return the page of the command line."""
     group: Any = typer.main.get_command(app)
     codes = inspect.cleandoc(group.epilog)
-    return page("Command line", f"`lakemill COMMAND`. {codes}", *(_command(*item) for item in group.commands.items()))
+    return page("Command line", f"`lakemill COMMAND`. {codes}", *(_command(*item) for item in _leaves(group)))
+
+
+def _leaves(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands that do something, by their words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, *before, name)
+        else:
+            yield " ".join([*before, name]), command
 
 
 def _command(name: str, command: Any) -> str:

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer.core
 import typer.main
 
 import lakemill as lm
@@ -54,15 +55,23 @@ def broken_links(page: Path) -> list[str]:
 
 
 def wrong_commands(text: str) -> list[str]:
-    known = typer.main.get_command(app).commands
     wrong = []
     for written in COMMAND.findall(text):
-        name, *words = written.split("&&")[0].split()
-        options = {option for parameter in known[name].params for option in parameter.opts} if name in known else set()
+        command, words = followed(written.split("&&")[0].split())
+        options = {option for parameter in command.params for option in parameter.opts}
         asked = {word for word in words if word.startswith("--")}
-        if name not in {*known, "COMMAND", "--version"} or asked - options - {"--debug"}:
+        is_unknown = hasattr(command, "commands") and words and words[0] not in {"COMMAND", "--version"}
+        if is_unknown or asked - options - {"--debug"}:
             wrong.append(written)
     return wrong
+
+
+def followed(words: list[str]) -> tuple[typer.core.TyperCommand, list[str]]:
+    """The command that the first of the words name, and the others."""
+    command = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 def unknown_names(code: str) -> set[str]:
@@ -139,7 +148,9 @@ def test_generated_pages_are_current():
 
 def test_a_broken_link_a_wrong_command_and_an_unknown_name_are_noticed(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# A page\n[here](#a-page) [there](there.md) [below](#b) `lakemill fly` `lakemill run a --far`\n")
+    page.write_text(
+        "# A page\n[here](#a-page) [there](there.md) [below](#b) `lakemill fly` `lakemill run a --far` `lakemill advise fly`\n"
+    )
     assert broken_links(page) == ["there.md", "#b"]
-    assert wrong_commands(page.read_text()) == ["fly", "run a --far"]
+    assert wrong_commands(page.read_text()) == ["fly", "run a --far", "advise fly"]
     assert unknown_names("import lakemill as lm\nlm.open('.')\nlm.fly()") == {"fly"}

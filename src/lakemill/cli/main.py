@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from lakemill.cli.command import DEBUG, Command, Group, remember_debug, tell
+from lakemill.cli.commands.advise import advise
 from lakemill.cli.commands.hardware import hardware
 from lakemill.cli.commands.init import init
 from lakemill.cli.commands.models import models
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for function in (init, validate, plan, run, runs, tables, models, report, hardware, schema):
     app.command(cls=Command)(function)
+app.add_typer(advise, name="advise")
 
 
 def _version(asked: bool) -> None:
