@@ -339,7 +339,7 @@ def _why_no_more(tuning: Tuning, options: Sequence[TuningOption], choice: Tuning
     if not more:
         yield f"more than {choice.parallel} at once: no workers, or nothing for them to do"
     elif lost := [option for option in more if "loss" in option.breaks]:
-        yield f"{lost[0].parallel} at once would leave {lost[0].share.value:.0%} of their worth, below {tuning.least_share:.0%}"
+        yield f"{lost[0].parallel} at once would leave {lost[0].share.value:.1%} of their worth, below {tuning.least_share:.0%}"
     elif tuning.deadline_seconds is None:
         least = min(more, key=lambda option: option.seconds.value)
         yield f"{least.parallel} at once would end in {in_seconds(least.seconds.value)}, less than {TOLERANCE:.0%} sooner"

@@ -56,8 +56,8 @@ def evidence(trials: int, parallel: int) -> Evidence:
 
 def measured(trials: int, parallel: int) -> bool:
     """Return whether the measurements reach that far."""
-    numbers, at_once = zip(*_table(), strict=True)
-    return min(numbers) <= trials <= max(numbers) and parallel <= max(at_once)
+    numbers = [n for n, _ in _table()]
+    return min(numbers) <= trials <= max(numbers) and parallel <= max(k for _, k in _table())
 
 
 @cache
