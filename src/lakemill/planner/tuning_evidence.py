@@ -57,7 +57,8 @@ def evidence(trials: int, parallel: int) -> Evidence:
 def measured(trials: int, parallel: int) -> bool:
     """Return whether the measurements reach that far."""
     numbers = [n for n, _ in _table()]
-    return min(numbers) <= trials <= max(numbers) and parallel <= max(k for _, k in _table())
+    most = max(k for _, k in _table())
+    return bool(min(numbers) <= trials <= max(numbers) and parallel <= most)
 
 
 @cache
