@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from lakemill.core.planning import BreakEven
 from lakemill.core.records import record
-from lakemill.planner.explain import in_seconds
 from lakemill.planner.inference_modes import Inference, InferenceOption, Mode, modes_of, streamed_rows
+from lakemill.planner.wording import in_seconds
 
 Criterion = Literal["latency", "throughput", "cost", "freshness"]
 

@@ -167,7 +167,7 @@ def _cores() -> int:
 
 
 def _show_tuning(made: TuningAdvice) -> None:
-    from lakemill.planner.explain import in_seconds
+    from lakemill.planner.wording import in_seconds
 
     numbers = ("at once", "trials", "models", "predicted", "worth")
     rows = table("", *numbers, "90 % sure", right=numbers)
@@ -186,7 +186,7 @@ def _worth_a_look(made: TuningAdvice) -> Sequence[TuningOption]:
 
 
 def _show_inference(made: InferenceAdvice) -> None:
-    from lakemill.planner.explain import in_seconds
+    from lakemill.planner.wording import in_seconds
 
     ranks = {criterion: dict(places) for criterion, places in made.ranks}
     numbers = ("nodes", "latency", "rows a second", "cost a day", "age")
