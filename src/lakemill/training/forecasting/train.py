@@ -170,7 +170,8 @@ class Forecasts:
         left = [fit for fit in fits if not fit.forecasts.exists()]
         if left:
             self._write_samples(left[0].samples)
-            self._run_global(left, len(fits))
+            with self.session.stage("global"):
+                self._run_global(left, len(fits))
         return fits
 
     def _global_fit(self, origin: int) -> GlobalFit:
@@ -205,6 +206,7 @@ class Forecasts:
                     f"the global model failed at origin {outcome.key}: {outcome.failure.message}\n{outcome.failure.traceback}"
                 )
             done += 1
+            self.session.other_seconds += outcome.seconds
             self.workspace.emit(Event(kind="progress", stage="global model", done=done, total=total, unit="origins"))
 
     def _global_stream(self, fits: Sequence[GlobalFit]) -> pa.RecordBatchReader:

@@ -94,7 +94,7 @@ def remember(session: Session, *, seconds: float, expected: Prediction | None) -
         items=session.packs.groups,
         rows=workspace.catalog.size(session.refs[0]).rows,
         seconds=seconds,
-        item_seconds=session.metrics["fit_seconds"],
+        item_seconds=session.metrics["fit_seconds"] + session.other_seconds,
         peak_bytes=int(session.metrics["fit_peak_bytes"]),
         predicted=expected,
         stages=session.stages,

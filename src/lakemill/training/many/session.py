@@ -43,6 +43,8 @@ class Session:
     ----------
     stages
         Wall-clock seconds of this process by stage.
+    other_seconds
+        Of workers, for what is not a group's.
     """
 
     def __init__(self, workspace: Workspace, definition: ManyTraining, *, subset: Subset | None = None) -> None:
@@ -56,6 +58,7 @@ class Session:
         self.packs = Packs(numbers=(), groups=0)
         self.summaries: list[PhaseSummary] = []
         self.stages: dict[str, float] = {}
+        self.other_seconds = 0.0
 
     @property
     def metrics(self) -> dict[str, float]:
