@@ -254,7 +254,7 @@ def _wanted(limits: Limits) -> str:
 
 
 def _at(money: Interval | None) -> str:
-    return "" if money is None else f" at {in_money(money.value)}"
+    return f" at {in_money(money.value)}" if money and money.value else ""
 
 
 def _spent(candidate: Candidate) -> str:
