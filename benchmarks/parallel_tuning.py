@@ -33,7 +33,7 @@ SEQUENTIAL_TRIALS: Final = 384
 REFERENCE_POINTS: Final = 2**19
 SPREAD: Final = 0.5
 RESAMPLES: Final = 2_000
-TABLE: Final = Path(str(files("lakemill.planner"))) / "tuning_evidence.csv"
+TABLE: Final = Path(str(files("lakemill.planner.advice"))) / "tuning_evidence.csv"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from lakemill.core.records import ClusterSpec, Resources
     from lakemill.engines.frames import Frame
     from lakemill.features import FeatureLookup, TrainingSet
-    from lakemill.planner import advise_inference, advise_tuning
+    from lakemill.planner.advice import advise_inference, advise_tuning
     from lakemill.projects import open  # noqa: A004
     from lakemill.registry import BetterThan, MetricThreshold
     from lakemill.training.forecasting import Forecasting
@@ -42,8 +42,8 @@ _HOMES = {
     "Forecasting": "lakemill.training.forecasting",
     "forecasting_report": "lakemill.training.forecasting.report",
     "plan": "lakemill.workspace.planning",
-    "advise_inference": "lakemill.planner",
-    "advise_tuning": "lakemill.planner",
+    "advise_inference": "lakemill.planner.advice",
+    "advise_tuning": "lakemill.planner.advice",
 }
 
 __all__ = [

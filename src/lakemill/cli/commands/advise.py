@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lakemill.core.planning import Interval
-    from lakemill.planner.inference import InferenceAdvice
-    from lakemill.planner.inference_modes import InferenceOption
-    from lakemill.planner.tuning import TuningAdvice, TuningOption
+    from lakemill.planner.advice.inference import InferenceAdvice
+    from lakemill.planner.advice.inference_modes import InferenceOption
+    from lakemill.planner.advice.tuning import TuningAdvice, TuningOption
 
 MOST_SHOWN: Final = 8
 SPAN: Final = "A number, or LOW..HIGH where it is not sure."
@@ -57,7 +57,7 @@ def tuning(
 
     Example:  lakemill advise tuning --fit-seconds 1.5..3 --trials 64 --workers 16
     """
-    from lakemill.planner import Tuning, advise_tuning
+    from lakemill.planner.advice import Tuning, advise_tuning
 
     asked = Tuning(
         seconds_per_fit=_span(fit_seconds, "--fit-seconds"),
@@ -118,7 +118,7 @@ def inference(  # noqa: PLR0913  each is an option of the command
 
     Example:  lakemill advise inference --requests 20 --row-seconds 0.01 --latency 0.2 --price 0.5
     """
-    from lakemill.planner import Inference, advise_inference
+    from lakemill.planner.advice import Inference, advise_inference
 
     guesses = {"start_seconds": start, "microbatch_seconds": microbatch, "lookup_seconds": lookup}
     known: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from lakemill.core.errors import ConfigError
 from lakemill.core.planning import NOTHING, Interval, check_between, exact, total, within
 from lakemill.core.records import record
-from lakemill.planner.queueing import steady_share, waiting_seconds
+from lakemill.planner.advice.queueing import steady_share, waiting_seconds
 from lakemill.planner.wording import in_seconds
 
 Mode = Literal["batch", "streaming", "real-time"]

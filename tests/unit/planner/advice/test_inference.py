@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lakemill.core.errors import ConfigError
 from lakemill.core.planning import exact, within
-from lakemill.planner import Inference, advise_inference
-from lakemill.planner.queueing import erlang_c, steady_share, waiting_seconds
+from lakemill.planner.advice import Inference, advise_inference
+from lakemill.planner.advice.queueing import erlang_c, steady_share, waiting_seconds
 
 REQUESTS = 60_000
 

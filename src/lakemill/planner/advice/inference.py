@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from lakemill.core.planning import BreakEven
 from lakemill.core.records import record
-from lakemill.planner.inference_modes import Inference, InferenceOption, Mode, modes_of, streamed_rows
+from lakemill.planner.advice.inference_modes import Inference, InferenceOption, Mode, modes_of, streamed_rows
 from lakemill.planner.wording import in_seconds
 
 Criterion = Literal["latency", "throughput", "cost", "freshness"]

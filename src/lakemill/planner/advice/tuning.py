@@ -17,8 +17,8 @@ from typing import Final, Literal, get_args
 from lakemill.core.errors import ConfigError
 from lakemill.core.planning import Interval, check_between, check_known, exact, total
 from lakemill.core.records import record
+from lakemill.planner.advice.tuning_evidence import evidence, measured
 from lakemill.planner.cost import counts, makespan
-from lakemill.planner.tuning_evidence import evidence, measured
 from lakemill.planner.wording import in_seconds
 
 Sampler = Literal["grid", "random", "tpe", "other"]

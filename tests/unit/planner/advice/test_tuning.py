@@ -19,9 +19,9 @@ from sklearn.model_selection import GridSearchCV
 
 from lakemill.core.errors import ConfigError
 from lakemill.core.planning import exact, within
-from lakemill.planner import Tuning, advise_tuning
-from lakemill.planner.tuning import share_hit, trials_to_hit
-from lakemill.planner.tuning_evidence import evidence
+from lakemill.planner.advice import Tuning, advise_tuning
+from lakemill.planner.advice.tuning import share_hit, trials_to_hit
+from lakemill.planner.advice.tuning_evidence import evidence
 
 SECOND = exact(1.0)
 
@@ -137,7 +137,7 @@ def test_what_nobody_measured_is_assumed():
 
 
 def rows() -> list[dict[str, float]]:
-    text = files("lakemill.planner").joinpath("tuning_evidence.csv").read_text()
+    text = files("lakemill.planner.advice").joinpath("tuning_evidence.csv").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
 
