@@ -1,12 +1,16 @@
-"""Tasks on Spark: each is a job of one partition, run by a child of the Python worker that gets it."""
+"""Tasks on Spark: short ones share a job of one partition, run by a child of the Python worker that gets it."""
 
 from __future__ import annotations
 
+import gc
 import pickle
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from math import ceil
+from threading import Lock
+from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -18,7 +22,9 @@ from lakemill.engines.process import Limits, Worker, freeze, thaw
 from lakemill.engines.spark_session import spark_cluster
 from lakemill.engines.tasks.base import Outcome, Task, TaskEngine, TaskFunction, in_flight, limits_of, supervise
 
-CANCEL_SECONDS = 0.5
+CANCEL_SECONDS: Final = 0.5
+IN_FLIGHT_PER_SLOT: Final = 16
+JOB_SECONDS: Final = 1.0
 
 
 class SparkTasks(TaskEngine):
@@ -32,7 +38,8 @@ class SparkTasks(TaskEngine):
 
     Notes
     -----
-    Spark hands out whole cores: a task that asks for a fraction of one gets one.
+    Spark hands out whole cores: a task that asks for a fraction of one gets one. A job takes Spark some
+    50 ms of processor time, so tasks that take less than a second share one; their outcomes come together.
     """
 
     kind = "spark"
@@ -74,7 +81,7 @@ class SparkTasks(TaskEngine):
             slots = self.slots(each)
             jobs = _Jobs(self._cluster.session, slots, freeze(fn), limits_of(each, item_seconds))
             try:
-                yield from in_flight(jobs.submit, tasks, most=max_in_flight or 2 * slots)
+                yield from in_flight(jobs.submit, tasks, most=max_in_flight or IN_FLIGHT_PER_SLOT * slots)
             finally:
                 jobs.close()
 
@@ -99,20 +106,26 @@ class _Jobs:
 
     def __init__(self, session: SparkSession, slots: int, function: bytes, limits: Limits) -> None:
         self._session = session
+        self._slots = slots
         self._function = function
         self._limits = limits
         self._tag = f"lakemill-{uuid.uuid4()}"
-        self._open: set[Future[Outcome]] = set()
+        self._waiting: deque[tuple[Task, Future[Outcome]]] = deque()
+        self._lock = Lock()
+        self._task_seconds = JOB_SECONDS
+        self._open: set[Future[None]] = set()
         tag, self._cancel = _tagging(session)
         self._threads = ThreadPoolExecutor(
             slots, thread_name_prefix="lakemill-spark", initializer=tag, initargs=(self._tag,)
         )
 
     def submit(self, task: Task) -> Future[Outcome]:
-        future = self._threads.submit(self._run, task)
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
-        return future
+        outcome: Future[Outcome] = Future()
+        self._waiting.append((task, outcome))
+        job = self._threads.submit(self._run)
+        self._open.add(job)
+        job.add_done_callback(self._open.discard)
+        return outcome
 
     def close(self) -> None:
         """End every job, also in the middle of a task nobody waits for any more."""
@@ -121,11 +134,30 @@ class _Jobs:
             self._cancel(self._tag)
         self._threads.shutdown()
 
-    def _run(self, task: Task) -> Outcome:
-        call = _supervised(freeze((self._function, task, self._limits)))
-        (row,) = self._session.range(0, 1, 1, numPartitions=1).mapInArrow(call, "outcome binary").collect()
-        outcome: Outcome = pickle.loads(row["outcome"])
-        return outcome
+    def _run(self) -> None:
+        taken = self._take()
+        try:
+            outcomes = self._job([task for task, _ in taken]) if taken else []
+        except Exception as error:  # noqa: BLE001  whatever Spark raises, its tasks are lost
+            for _, promised in taken:
+                promised.set_exception(error)
+            return
+        for (_, promised), outcome in zip(taken, outcomes, strict=True):
+            promised.set_result(outcome)
+
+    def _take(self) -> list[tuple[Task, Future[Outcome]]]:
+        """Take as many tasks as fill a job, and no more than leave the other slots enough to do."""
+        with self._lock:
+            share = ceil(len(self._waiting) / (2 * self._slots))
+            number = min(share, max(1, int(JOB_SECONDS / self._task_seconds)))
+            return [self._waiting.popleft() for _ in range(number)]
+
+    def _job(self, tasks: Sequence[Task]) -> list[Outcome]:
+        call = _supervised(freeze((self._function, tasks, self._limits)))
+        rows = self._session.range(0, 1, 1, numPartitions=1).mapInArrow(call, "outcome binary").collect()
+        outcomes: list[Outcome] = [pickle.loads(row["outcome"]) for row in rows]
+        self._task_seconds = max(outcome.seconds for outcome in outcomes)
+        return outcomes
 
 
 def _tagging(session: SparkSession) -> tuple[Callable[[str], Any], Callable[[str], Any]]:
@@ -137,13 +169,13 @@ def _tagging(session: SparkSession) -> tuple[Callable[[str], Any], Callable[[str
 
 
 def _supervised(call: bytes) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return what runs one task in Spark's Python worker."""
+    """Return what runs the tasks of a job in Spark's Python worker."""
 
     def run(partition: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in partition:
-            function, task, limits = thaw(call)
-            outcome = supervise(_own_worker(limits), function, task)
-            yield pa.record_batch({"outcome": [pickle.dumps(outcome)]})
+            function, tasks, limits = thaw(call)
+            worker = _own_worker(limits)
+            yield pa.record_batch({"outcome": [pickle.dumps(supervise(worker, function, task)) for task in tasks]})
 
     return run
 
@@ -158,4 +190,5 @@ def _own_worker(limits: Limits) -> Worker:
             worker.close()
         _workers.clear()
         _workers[limits] = Worker(limits)
+        gc.freeze()  # Spark's worker collects garbage after every job, 40 ms where all imports are looked through
     return _workers[limits]
