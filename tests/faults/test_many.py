@@ -130,7 +130,7 @@ def test_killed_at_random_instants_and_run_again_the_tables_are_whole(tmp_path, 
     "pattern",
     [
         "staging/*/packs/rows/000001.arrows",
-        "staging/*/spools/fit/000002/*",
+        "staging/*/spools/fit/000002-*",
         "staging/*/results/fit/.0*/models.arrows",
         "staging/*/results/fit/000003",
         "staging/*/batches/fit/000000.json",

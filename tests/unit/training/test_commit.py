@@ -125,13 +125,13 @@ def test_without_the_promise_packs_are_lost(catalog, staging, monkeypatch):
 
 
 def test_without_the_guard_of_torn_spools_an_attempt_ends_in_one(tmp_path, monkeypatch):
-    spool = Spool(tmp_path)
+    spool = Spool(tmp_path, 0)
     spool.add(Finished(key=("a",), rows={"models": b"m" * 100}))
     spool.close()
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-20])
-    with contextlib.closing(Spool(tmp_path)) as again:
+    with contextlib.closing(Spool(tmp_path, 0)) as again:
         assert again.finished == {}
     monkeypatch.setattr(staging_module, "suppress", lambda *_: contextlib.nullcontext())
     with pytest.raises((EOFError, staging_module.pickle.UnpicklingError)):
-        Spool(tmp_path)
+        Spool(tmp_path, 0)

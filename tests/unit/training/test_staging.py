@@ -12,7 +12,7 @@ def finished(key: str, text: str = "") -> Finished:
 
 
 def fill(folder: Path, *results: Finished) -> Path:
-    spool = Spool(folder)
+    spool = Spool(folder, 7)
     for result in results:
         spool.add(result)
     spool.close()
@@ -26,8 +26,8 @@ def test_every_torn_tail_is_ignored_and_done_again(tmp_path: Path):
     for length in range(two, len(whole)):
         folder = tmp_path / str(length)
         folder.mkdir()
-        (folder / "0").write_bytes(whole[:length])
-        spool = Spool(folder)
+        (folder / "000007-0").write_bytes(whole[:length])
+        spool = Spool(folder, 7)
         assert set(spool.finished) == {("a",), ("b",)}
         spool.add(finished("c"))
         assert list(spool.finished.values()) == [finished("a"), finished("b"), finished("c")]
@@ -36,11 +36,11 @@ def test_every_torn_tail_is_ignored_and_done_again(tmp_path: Path):
 
 def test_attempts_that_overlap_give_each_group_once(tmp_path: Path):
     """An attempt that was given up may still be alive on a machine that cannot be reached."""
-    given_up, second = Spool(tmp_path), Spool(tmp_path)
+    given_up, second = Spool(tmp_path, 7), Spool(tmp_path, 7)
     given_up.add(finished("a", "first"))
     second.add(finished("a", "second"))
     given_up.add(finished("b"))
-    third = Spool(tmp_path)
+    third = Spool(tmp_path, 7)
     assert set(third.finished) == {("a",), ("b",)}
     third.add(finished("c"))
     assert set(third.finished) == {("a",), ("b",), ("c",)}
@@ -54,10 +54,12 @@ def test_a_spool_goes_with_its_pack(tmp_path: Path):
     with pytest.raises(RuntimeError), staging.spool("fit", 3) as spool:  # noqa: PT012  the body is what fails
         spool.add(finished("a"))
         raise RuntimeError
-    with staging.spool("fit", 3) as spool:
+    with staging.spool("fit", 30) as other, staging.spool("fit", 3) as spool:
         assert set(spool.finished) == {("a",)}
+        assert not other.finished
     with staging.spool("fit", 3) as spool:
         assert not spool.finished
+    assert list((tmp_path / "spools" / "fit").iterdir()) == []
 
 
 def test_a_pack_is_finished_only_when_its_folder_has_its_name(tmp_path: Path):

@@ -14,12 +14,14 @@ from typing import Final
 import pyarrow as pa
 
 SUFFIX: Final = ".arrows"
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+# A pack is small, and other packs want the cores: threads would cost more than they bring.
+_WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ: Final = pa.ipc.IpcReadOptions(use_threads=False)
 
 
 def write_rows(path: Path, rows: pa.Table) -> None:
     """Write a table, its chunks together."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema, options=_OPTIONS) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema, options=_WRITE) as writer:
         writer.write_table(rows.combine_chunks())
 
 
@@ -43,5 +45,5 @@ def schema_of(path: Path) -> pa.Schema:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pa.RecordBatchReader]:
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file, options=_READ) as stream:
         yield stream

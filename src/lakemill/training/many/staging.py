@@ -43,7 +43,9 @@ class Spool:
     Parameters
     ----------
     folder
-        Where the files are; it may hold those of attempts that were killed.
+        Where the files of all packs are: removing a folder takes some disks milliseconds, a file none.
+    pack
+        The number of the pack; there may be files of attempts at it that were killed.
 
     Attributes
     ----------
@@ -51,10 +53,12 @@ class Spool:
         The result of every group that is done, by key.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pack: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.finished = {item.key: item for path in sorted(folder.iterdir()) for item in _whole(path)}
-        self._file: BinaryIO = (folder / uuid4().hex).open("xb")
+        self._paths = sorted(folder.glob(f"{pack:06d}-*"))
+        self.finished = {item.key: item for path in self._paths for item in _whole(path)}
+        self._paths.append(folder / f"{pack:06d}-{uuid4().hex}")
+        self._file: BinaryIO = self._paths[-1].open("xb")
 
     def add(self, item: Finished) -> None:
         """Append one result and hand it to the operating system, which outlives this process."""
@@ -65,6 +69,11 @@ class Spool:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def remove(self) -> None:
+        """Delete the files of the pack, which is finished."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
 
 def _whole(path: Path) -> Iterator[Finished]:
@@ -103,10 +112,9 @@ class Staging:
     @contextmanager
     def spool(self, phase: str, pack: int) -> Iterator[Spool]:
         """Open the spool of a pack; it goes when the pack is finished."""
-        folder = self.root / "spools" / phase / f"{pack:06d}"
-        with closing(Spool(folder)) as spool:
+        with closing(Spool(self.root / "spools" / phase, pack)) as spool:
             yield spool
-        shutil.rmtree(folder, ignore_errors=True)
+        spool.remove()
 
     @contextmanager
     def finishing(self, phase: str, pack: int) -> Iterator[Path]:
