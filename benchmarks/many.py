@@ -1,7 +1,7 @@
 """Many-model training against a bare loop, the raw engine and StatsForecast.
 
-``python -m benchmarks.many [--engine local|ray|spark] [--groups N] [--quick]``. Each round runs every contender
-once, in turn, over the same groups and fits; ratios are taken within a round. "Fixed" is what a
+``python -m benchmarks.many [--engine local|ray|spark] [--groups N] [--rounds N] [--quick]``. Each round runs every
+contender once, in turn, over the same groups and fits; ratios are taken within a round. "Fixed" is what a
 training of two groups takes: reading the table, starting children, commits. Registration with MLflow
 is measured apart.
 """
@@ -43,7 +43,7 @@ from lakemill.training.many.train import fit_groups
 
 FIT_SECONDS: Final = 0.005
 GROUPS: Final = 400
-ROUNDS: Final = 31
+ROUNDS, PEER_ROUNDS = 31, 15
 SERIES: Final = 120
 LENGTH, HORIZON = 120, 28
 CORES: Final = len(os.sched_getaffinity(0))
@@ -299,13 +299,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds and few series: does it run at all")
     parser.add_argument("--only", choices=["loop", "peer", "memory", "registration"], help="one part")
     parser.add_argument("--groups", type=int, default=GROUPS, help="groups of the loop")
+    parser.add_argument("--rounds", type=int, help="rounds of the loop or of the peer")
     given = parser.parse_args()
+    loops, peers = (3, 1) if given.quick else (given.rounds or ROUNDS, given.rounds or PEER_ROUNDS)
     facts = machine()
     tasks = TASK_ENGINES.build({"kind": given.engine, "spec": ClusterSpec(kind=given.engine)})
     startup = seconds(lambda: tasks.slots(Resources()))
     parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "loop": lambda: against_loop(given.engine, tasks, groups=given.groups, rounds=3 if given.quick else ROUNDS),
-        "peer": lambda: against_statsforecast(tasks, rounds=1 if given.quick else 15),
+        "loop": lambda: against_loop(given.engine, tasks, groups=given.groups, rounds=loops),
+        "peer": lambda: against_statsforecast(tasks, rounds=peers),
         "registration": lambda: registration(tasks),
         "memory": lambda: memory(given.engine, series=5_000 if given.quick else 100_000),
     }

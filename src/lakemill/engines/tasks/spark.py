@@ -24,7 +24,7 @@ from lakemill.engines.tasks.base import Outcome, Task, TaskEngine, TaskFunction,
 
 CANCEL_SECONDS: Final = 0.5
 IN_FLIGHT_PER_SLOT: Final = 16
-JOB_SECONDS: Final = 1.0
+JOB_SECONDS: Final = 4.0
 
 
 class SparkTasks(TaskEngine):
@@ -39,7 +39,7 @@ class SparkTasks(TaskEngine):
     Notes
     -----
     Spark hands out whole cores: a task that asks for a fraction of one gets one. A job takes Spark some
-    50 ms of processor time, so tasks that take less than a second share one; their outcomes come together.
+    90 ms of processor time, so short tasks share one, for seconds at most; their outcomes come together.
     """
 
     kind = "spark"
