@@ -39,7 +39,8 @@ class SparkTasks(TaskEngine):
     Notes
     -----
     Spark hands out whole cores: a task that asks for a fraction of one gets one. A job takes Spark some
-    90 ms of processor time, so short tasks share one, for seconds at most; their outcomes come together.
+    90 ms of processor time, so short tasks share one, of 4 s at most by the seconds of those before; their
+    outcomes come together.
     """
 
     kind = "spark"
