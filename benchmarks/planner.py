@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -77,12 +77,22 @@ class Lane:
 class Measured:
     """One job in one lane."""
 
-    job: Job
+    job: Hashable
     lane: Lane
     predicted: Candidate
     chosen: bool
     seconds: float
     peak_bytes: int
+
+    @property
+    def told(self) -> str:
+        """One line for a person."""
+        bounds = self.predicted.seconds
+        told = f"{self.seconds:.2f} s, predicted {bounds.value:.2f} ({bounds.low:.2f} to {bounds.high:.2f})"
+        memory = (
+            f"{self.peak_bytes / 2**20:.0f} MiB, predicted {self.predicted.peak_bytes_per_process.value / 2**20:.0f}"
+        )
+        return f"{self.job} {self.lane}: {told}; {memory}"
 
 
 def work(rows: pd.DataFrame, *, rounds: int) -> Mean:
@@ -183,7 +193,7 @@ def figures(found: Sequence[Measured], lanes: Sequence[Lane]) -> list[dict[str, 
     ]
 
 
-def always(lane: Lane, jobs: Sequence[Job], taken: dict[tuple[Job, Lane], float]) -> float:
+def always(lane: Lane, jobs: Sequence[Hashable], taken: Mapping[tuple[Hashable, Lane], float]) -> float:
     """Return the seconds of all jobs in one lane."""
     return sum(taken[job, lane] for job in jobs)
 
@@ -200,10 +210,7 @@ def main() -> None:
     for job in JOBS[:2] if given.quick else JOBS:
         for one in run(job, lanes, hardware):
             found.append(one)
-            told = one.predicted.seconds
-            print(
-                f"{job} {one.lane}: {one.seconds:.1f} s, predicted {told.value:.1f} ({told.low:.1f} to {told.high:.1f})"
-            )
+            print(one.told, flush=True)
     report("planner", facts, figures(found, lanes))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from lakemill.core.errors import LakemillError
     from lakemill.core.records import ClusterSpec, Resources
     from lakemill.engines.frames import Frame
-    from lakemill.features import FeatureLookup, TrainingSet
+    from lakemill.features import FeatureLookup, TrainingSet, TrainingTable
     from lakemill.planner.advice import advise_inference, advise_tuning
     from lakemill.projects import open  # noqa: A004
     from lakemill.registry import BetterThan, MetricThreshold
@@ -34,6 +34,7 @@ _HOMES = {
     "features": "lakemill.features",
     "FeatureLookup": "lakemill.features",
     "TrainingSet": "lakemill.features",
+    "TrainingTable": "lakemill.features",
     "BetterThan": "lakemill.registry",
     "MetricThreshold": "lakemill.registry",
     "ManyTraining": "lakemill.training.many",
@@ -58,6 +59,7 @@ __all__ = [
     "MetricThreshold",
     "Resources",
     "TrainingSet",
+    "TrainingTable",
     "Workspace",
     "advise_inference",
     "advise_tuning",

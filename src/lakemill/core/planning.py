@@ -67,6 +67,10 @@ class Interval:
         """Scale by an exact factor of 0 or more."""
         return Interval(value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
+    def times(self, factor: Interval) -> Interval:
+        """Scale by a factor that is not known exactly; both may be wrong at once."""
+        return Interval(value=self.value * factor.value, low=self.low * factor.low, high=self.high * factor.high)
+
     def over(self, divisor: Interval) -> Interval:
         """Divide by an interval above 0; both may be wrong at once."""
         return Interval(value=self.value / divisor.value, low=self.low / divisor.high, high=self.high / divisor.low)
@@ -132,6 +136,8 @@ class NodeType:
     ring_bytes_per_second, ring_latency_seconds
         Of each message of an all-reduce among processes of one node; 0 if not measured, and then
         `memory_bytes_per_second` stands for it, which is too fast.
+    disk_bytes_per_second
+        Of files written through and read again.
     network_bytes_per_second, network_latency_seconds
         Of one node, in each direction.
     slowdown_per_busy_core
@@ -152,6 +158,7 @@ class NodeType:
     accelerator_bytes_per_second: float = 1e10
     ring_bytes_per_second: float = 0.0
     ring_latency_seconds: float = 0.0
+    disk_bytes_per_second: float = 2e8
     network_bytes_per_second: float = 1.25e9
     network_latency_seconds: float = 1e-4
     slowdown_per_busy_core: float = 0.0
@@ -160,7 +167,7 @@ class NodeType:
     def __post_init__(self) -> None:
         """Refuse impossible machines at birth."""
         check_between(self, "cores", "memory_bytes", "memory_bytes_per_second", "network_bytes_per_second", least=1)
-        check_between(self, "accelerator_bytes_per_second", least=1)
+        check_between(self, "accelerator_bytes_per_second", "disk_bytes_per_second", least=1)
         check_between(
             self, "accelerators", "flop_per_second", "network_latency_seconds", "slowdown_per_busy_core", least=0
         )
@@ -234,13 +241,17 @@ class LaneCost:
     seconds_per_task, seconds_per_item
         That a worker loses on each task, and on each item of a task.
     seconds_per_byte
-        To move a byte between this lane's workers and the tables.
+        To move a byte of the tables that are read through this lane's workers, and write what comes of it.
     driver_bytes, worker_bytes
         Resident memory of the driver, and of each worker, before the work's own.
     work_factor
         By how much the same work takes longer than in a plain process.
+    spills
+        Whether what its memory has no room for goes to disk, so that work is slower and not killed.
     ratios
         Measured over predicted seconds of the last work of the kind that is planned, in this lane.
+    threads
+        Whether its workers are threads of the driver's process.
     one_worker, spans_nodes
         Whether it is a single process; whether it reaches beyond one node.
     extra
@@ -257,8 +268,10 @@ class LaneCost:
     seconds_per_byte: Interval = NOTHING
     driver_bytes: Interval = NOTHING
     worker_bytes: Interval = NOTHING
-    work_factor: float = 1.0
+    work_factor: Interval = ONE
     ratios: tuple[float, ...] = ()
+    spills: bool = False
+    threads: bool = False
     one_worker: bool = False
     spans_nodes: bool = False
     extra: str = ""
@@ -270,9 +283,9 @@ class LaneCost:
             check_known(ability, get_args(Ability), what="ability")
         if self.one_worker and self.spans_nodes:
             raise ConfigError(f"lane {self.kind} has one worker and spans nodes; allowed: at most one of both")
-        if self.work_factor <= 0 or min(self.ratios, default=1.0) <= 0:
+        if self.work_factor.low <= 0 or min(self.ratios, default=1.0) <= 0:
             raise ConfigError(
-                f"work_factor and ratios of lane {self.kind} must be above 0, got {self.work_factor} and {self.ratios}"
+                f"work_factor and ratios of lane {self.kind} must be above 0, got {self.work_factor.low:g} and {self.ratios}"
             )
 
     @property

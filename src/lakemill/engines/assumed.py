@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from lakemill.core.errors import ConfigError
@@ -32,7 +31,7 @@ _LANES: Final = (
     ),
     LaneCost(
         kind="spark",
-        abilities=("frames", "tasks"),
+        abilities=("tasks",),
         start_seconds=Interval(value=15.0, low=5.0, high=60.0),
         seconds_per_task=Interval(value=0.1, low=0.02, high=0.6),
         driver_bytes=Interval(value=0.8e9, low=0.4e9, high=2e9),
@@ -41,21 +40,46 @@ _LANES: Final = (
         extra="spark",
         assumed=True,
     ),
+    LaneCost(
+        kind="local",
+        abilities=("frames",),
+        start_seconds=Interval(value=0.1, low=0.03, high=0.5),
+        seconds_per_task=Interval(value=0.05, low=0.02, high=0.3),
+        seconds_per_byte=Interval(value=1e-8, low=3e-9, high=5e-8),
+        driver_bytes=Interval(value=2**28, low=2**27, high=2**29),
+        spills=True,
+        threads=True,
+        assumed=True,
+    ),
+    LaneCost(
+        kind="spark",
+        abilities=("frames",),
+        start_seconds=Interval(value=15.0, low=5.0, high=60.0),
+        seconds_per_task=Interval(value=2.0, low=0.5, high=8.0),
+        seconds_per_byte=Interval(value=5e-8, low=1e-8, high=3e-7),
+        driver_bytes=Interval(value=0.9e9, low=0.5e9, high=2e9),
+        work_factor=Interval(value=6.0, low=2.0, high=12.0),
+        spills=True,
+        threads=True,
+        spans_nodes=True,
+        extra="spark",
+        assumed=True,
+    ),
 )
-ASSUMED: Final[Mapping[str, LaneCost]] = {lane.kind: lane for lane in _LANES}
+KINDS: Final = tuple(dict.fromkeys(lane.kind for lane in _LANES))
 
 
-def assumed_lane(kind: str) -> LaneCost:
-    """Return what an engine is taken to cost.
+def assumed_lanes(kind: str) -> tuple[LaneCost, ...]:
+    """Return what an engine is taken to cost: a lane for its tasks, and one for its frames if it has them.
 
     Raises
     ------
     ConfigError
         If nothing is known of it.
     """
-    if kind not in ASSUMED:
+    if kind not in KINDS:
         raise ConfigError(
-            f"nobody knows what engine {kind!r} costs; assumed are {', '.join(ASSUMED)}",
+            f"nobody knows what engine {kind!r} costs; assumed are {', '.join(KINDS)}",
             hint="install it here, and `lakemill hardware --again`",
         )
-    return ASSUMED[kind]
+    return tuple(lane for lane in _LANES if lane.kind == kind)

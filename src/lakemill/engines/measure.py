@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,7 +17,6 @@ import psutil
 from lakemill.core.errors import EngineError
 from lakemill.core.planning import Ability, LaneCost, NodeType, within
 from lakemill.core.records import ClusterSpec, Resources, record
-from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.gangs import GANG_ENGINES
 from lakemill.engines.process import Attempt, Call, Limits, Worker, freeze
 from lakemill.engines.tasks import TASK_ENGINES, Task, TaskEngine
@@ -24,6 +25,7 @@ ROUNDS: Final = 3
 TASKS_A_SLOT: Final = 8
 BURNT: Final = 2_000_000
 COPIED_BYTES: Final = 2**27
+WRITTEN_BYTES: Final = 2**27
 MATRIX: Final = 1024
 # Shares by which one measurement was found to differ from the next on a shared virtual machine.
 START_ERROR: Final = 0.35
@@ -51,7 +53,8 @@ def measure_node() -> NodeType:
         memory_bytes=psutil.virtual_memory().available,
         flop_per_second=_flop_per_second(),
         memory_bytes_per_second=_copied_bytes_per_second(),
-        slowdown_per_busy_core=_in_a_process(_slowdown, cores),
+        disk_bytes_per_second=_disk_bytes_per_second(),
+        slowdown_per_busy_core=in_a_process(_slowdown, cores),
         price_per_hour=0.0,
     )
 
@@ -67,7 +70,7 @@ def measure_lane(kind: str) -> LaneCost:
         If it does not start.
     """
     engine = TASK_ENGINES.load(kind)
-    run: _Run = _in_a_process(_run_lane, kind)
+    run: _Run = in_a_process(_run_lane, kind)
     return LaneCost(
         kind=kind,
         abilities=_abilities(kind, engine),
@@ -81,12 +84,18 @@ def measure_lane(kind: str) -> LaneCost:
 
 
 def _abilities(kind: str, engine: type[TaskEngine]) -> tuple[Ability, ...]:
-    frames: tuple[Ability, ...] = ("frames",) if kind in FRAME_ENGINES.kinds() else ()
     gangs: tuple[Ability, ...] = ("gangs",) if kind in GANG_ENGINES.kinds() else ()
-    return (*frames, *gangs, *engine.abilities)
+    return (*gangs, *engine.abilities)
 
 
-def _in_a_process(function: Callable[[Any, Attempt], Any], payload: Any) -> Any:
+def in_a_process(function: Callable[[Any, Attempt], Any], payload: Any) -> Any:
+    """Return what a function returns in a fresh process, which ends with it.
+
+    Raises
+    ------
+    EngineError
+        If it fails there.
+    """
     with Worker(Limits()) as worker:
         reply = worker.call(Call(function=freeze(function), payload=cloudpickle.dumps(payload)))
     if fault := reply.failure or reply.loss:
@@ -168,10 +177,25 @@ def _copied_bytes_per_second() -> float:
     return COPIED_BYTES / _least_seconds(lambda: np.copyto(target, source))
 
 
-def _least_seconds(work: Callable[[], object]) -> float:
-    def timed() -> float:
+def _disk_bytes_per_second() -> float:
+    """Return the speed of a file where engines spill, written through, forgotten by the system and read again."""
+    block = np.random.default_rng(0).bytes(WRITTEN_BYTES)
+    with tempfile.TemporaryFile(buffering=0) as file:
         started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
+        file.write(block)
+        os.fsync(file)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file.seek(0)
+        file.read()
+        return 2 * WRITTEN_BYTES / (time.perf_counter() - started)
 
-    return min(timed() for _ in range(2 * ROUNDS))
+
+def _least_seconds(work: Callable[[], object]) -> float:
+    return min(seconds(work) for _ in range(2 * ROUNDS))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the wall-clock seconds of a call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

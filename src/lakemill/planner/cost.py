@@ -12,7 +12,7 @@ capacity planning, chapter 4: contention grows with each processor.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Final
 
@@ -51,14 +51,16 @@ class Load:
         Indivisible pieces of the work; 0 if it divides at will.
     largest_share
         Share of the work in the largest piece.
+    stages
+        That follow one another; each is a task to every worker, where the work divides at will.
     most_workers
         More of them have nothing to do; None for no such number.
     shuffled_bytes
         That change their worker once.
     rounds, exchanged_bytes
         All-reduces, and the payload of each.
-    own_bytes, split_bytes
-        That each worker holds, and that the workers share out.
+    own_bytes, split_bytes, spilled_bytes
+        That each worker holds, that the workers share out, and of that, what lies on disk in the meantime.
     allowed_bytes
         Above which a worker is ended; None for no such limit.
     """
@@ -67,6 +69,7 @@ class Load:
     serial: Interval = NOTHING
     items: int = 0
     largest_share: float = 0.0
+    stages: int = 1
     most_workers: int | None = None
     shuffled_bytes: int = 0
     rounds: int = 0
@@ -74,6 +77,7 @@ class Load:
     own_bytes: Interval = NOTHING
     split_bytes: Interval = NOTHING
     allowed_bytes: int | None = None
+    spilled_bytes: Interval = NOTHING
     busy_cores: float = 1.0
     accelerator_bytes: int = 0
     busy_accelerators: float = 0.0
@@ -99,6 +103,7 @@ def _pipeline(facts: FeaturePipeline) -> Load:
     return Load(
         work=facts.core_seconds,
         largest_share=facts.largest_share,
+        stages=facts.joins,
         shuffled_bytes=facts.shuffled_bytes,
         split_bytes=facts.peak_bytes,
     )
@@ -150,7 +155,13 @@ def candidates(facts: Facts, lanes: Sequence[LaneCost], clusters: Sequence[Clust
     for lane, cluster in offered(facts.needs, lanes, clusters):
         for nodes, workers in _sizes(load, lane, cluster):
             yield _Site(
-                facts=facts, load=load, lane=lane, home=home, cluster=cluster, nodes=nodes, workers=workers
+                facts=facts,
+                load=_fitted(load, lane, cluster.node, nodes=nodes, workers=workers),
+                lane=lane,
+                home=home,
+                cluster=cluster,
+                nodes=nodes,
+                workers=workers,
             ).price()
 
 
@@ -164,9 +175,9 @@ def home_of(facts: Facts, lanes: Iterable[LaneCost]) -> LaneCost | None:
     """
     if not facts.lives_in:
         return None
-    for lane in lanes:
-        if lane.kind == facts.lives_in:
-            return lane
+    homes = [lane for lane in lanes if lane.kind == facts.lives_in]
+    if homes:
+        return max(homes, key=lambda lane: set(facts.needs) <= set(lane.abilities))
     raise UnsupportedError(
         f"the work lives in {facts.lives_in}, whose costs are not known; known: {', '.join(x.kind for x in lanes)}",
         hint=f"measure the lane {facts.lives_in}, or leave out lives_in",
@@ -276,6 +287,20 @@ def _sizes(load: Load, lane: LaneCost, cluster: Cluster) -> Iterator[tuple[int, 
             yield nodes, min(most, nodes * next(fit, 1))
 
 
+def _fitted(load: Load, lane: LaneCost, node: NodeType, *, nodes: int, workers: int) -> Load:
+    """Return the load with what the nodes' memory has no room for on disk, if the lane can do that."""
+    if not lane.spills:
+        return load
+    bare = _node_bytes(replace(load, split_bytes=NOTHING), lane, nodes, per_node=-(-workers // nodes))
+    room, split = nodes * max(0.0, node.memory_bytes - bare.high), load.split_bytes
+    low, value, high = (min(room, bound) for bound in (split.low, split.value, split.high))
+    return replace(
+        load,
+        split_bytes=Interval(value=value, low=low, high=high),
+        spilled_bytes=Interval(value=split.value - value, low=split.low - low, high=split.high - high),
+    )
+
+
 def _process_bytes(load: Load, lane: LaneCost, workers: int) -> Interval:
     return total([lane.worker_bytes, load.own_bytes, load.split_bytes * (1 / workers)])
 
@@ -310,6 +335,7 @@ class _Site:
         worked = total([self.load.serial, fits]).over(node.core_speed)
         seconds = corrected(total([start, worked, moving, messages]), self.lane.ratios)
         process = _process_bytes(self.load, self.lane, self.workers)
+        all_bytes = total([self.lane.driver_bytes, process * self.workers])
         held, memory = self._tightest()
         return Candidate(
             lane=self.lane.kind,
@@ -327,8 +353,8 @@ class _Site:
                 stragglers=(fits.value - even) / node.core_speed.value,
                 communication=messages.value,
             ),
-            peak_bytes_per_process=process,
-            total_bytes=total([self.lane.driver_bytes, process * self.workers]),
+            peak_bytes_per_process=all_bytes if self.lane.threads else process,
+            total_bytes=all_bytes,
             held_bytes=held,
             memory_bytes=memory,
             money=money_of(self.cluster, self.nodes, seconds=seconds),
@@ -345,18 +371,22 @@ class _Site:
         load, lane, workers = self.load, self.lane, self.workers
         busy = min(self.cluster.node.cores, self.per_node * load.busy_cores)
         slow = lane.work_factor * (1 + self.cluster.node.slowdown_per_busy_core * max(0.0, busy - 1))
-        tasks = min(load.items, TASKS_PER_WORKER * workers) or workers
-        work = total([load.work * slow, lane.seconds_per_item * load.items, lane.seconds_per_task * tasks])
-        largest = total([load.work * (slow * load.largest_share), lane.seconds_per_item, lane.seconds_per_task])
-        return makespan(work, tasks, workers=workers, largest=largest), work.value / workers
+        slowed = load.work.times(slow)
+        tasks = min(load.items, TASKS_PER_WORKER * workers) or workers * load.stages
+        work = total([slowed, lane.seconds_per_item * load.items, lane.seconds_per_task * tasks])
+        largest = total([slowed * load.largest_share, lane.seconds_per_item, lane.seconds_per_task * load.stages])
+        pieces = tasks if load.items else TASKS_PER_WORKER * workers  # what divides at will is cut fine
+        return makespan(work, pieces, workers=workers, largest=largest), work.value / workers
 
     def _moving(self) -> Interval:
-        """Return the seconds for the data to reach the workers: nothing where they are, twice where others hold them."""
+        """Return the seconds for the data to reach the workers, and to go to disk and back where memory is short."""
+        spilled = self.load.spilled_bytes * (2 / self.nodes / self.cluster.node.disk_bytes_per_second)
         if self.lane.kind == self.facts.lives_in:
-            return NOTHING
+            return spilled
         out = self.home.seconds_per_byte if self.home else NOTHING
         sent = self.facts.bytes * (self.nodes - 1) / self.nodes / self.cluster.node.network_bytes_per_second
-        return total([self.lane.seconds_per_byte * self.facts.bytes, out * self.facts.bytes, within(sent, WIRE_ERROR)])
+        through = [each * self.facts.bytes for each in (self.lane.seconds_per_byte, out)]
+        return total([*through, within(sent, WIRE_ERROR), spilled])
 
     def _messages(self) -> Interval:
         """Return the seconds of shuffles and all-reduces, first inside the nodes and then among them."""

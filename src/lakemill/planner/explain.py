@@ -9,6 +9,7 @@ from functools import singledispatch
 from typing import Any, Final
 
 from lakemill.core.planning import (
+    Ability,
     Bottleneck,
     BreakEven,
     Candidate,
@@ -21,7 +22,7 @@ from lakemill.core.planning import (
     Relaxation,
 )
 from lakemill.planner.cost import counts
-from lakemill.planner.facts import DeepTraining, ManyFits, Search, TableModel
+from lakemill.planner.facts import DeepTraining, FeaturePipeline, ManyFits, Search, TableModel
 from lakemill.planner.search import TOLERANCE, amount, choose, simplicity, weigh
 from lakemill.planner.wording import cut_of, in_bytes, in_money, in_seconds, label
 
@@ -134,6 +135,14 @@ def pattern(facts: Facts, case: Case) -> str:
 
 
 @pattern.register
+def _(facts: FeaturePipeline, case: Case) -> str:
+    most = case.choice.workers if case.choice else 1
+    if facts.largest_share * most <= 1:
+        return ""
+    return f"one key has {facts.largest_share:.0%} of the rows, and one worker does them alone: more workers don't help"
+
+
+@pattern.register
 def _(facts: TableModel, case: Case) -> str:
     del case
     if facts.serial_share == 1:
@@ -183,11 +192,13 @@ def _pattern(case: Case) -> Iterator[str]:
 
 
 def _lacking(case: Case) -> Iterator[str]:
-    needs = set(case.facts.needs)
-    able = {lane.kind for lane in case.lanes if needs <= set(lane.abilities)}
+    lacks: dict[str, set[Ability]] = {}
     for lane in case.lanes:
-        if lane.kind not in able:
-            yield f"{lane.kind} can't do it: it has no {' and no '.join(sorted(needs - set(lane.abilities)))}"
+        missing = set(case.facts.needs) - set(lane.abilities)
+        lacks[lane.kind] = min(missing, lacks.get(lane.kind, missing), key=len)
+    for kind, missing in lacks.items():
+        if missing:
+            yield f"{kind} can't do it: it has no {' and no '.join(sorted(missing))}"
 
 
 def _nodes(case: Case, choice: Candidate) -> Iterator[str]:

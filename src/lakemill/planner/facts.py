@@ -27,6 +27,8 @@ class FeaturePipeline(Facts):
         Bytes that change their worker, over all joins and groupings.
     largest_share
         Share of the work that falls to the largest key, which one worker must do.
+    joins
+        Joins and groupings, one after the other; each is a task to every worker.
     """
 
     nature: ClassVar[Bottleneck] = "data size"
@@ -36,11 +38,13 @@ class FeaturePipeline(Facts):
     peak_bytes: Interval
     shuffled_bytes: int = 0
     largest_share: float = 0.0
+    joins: int = 1
 
     def __post_init__(self) -> None:
         """Refuse impossible shares at birth."""
         Facts.__post_init__(self)
         check_between(self, "largest_share", least=0, most=1)
+        check_between(self, "joins", least=1)
 
     @property
     def needs(self) -> tuple[Ability, ...]:

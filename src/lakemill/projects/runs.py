@@ -172,6 +172,14 @@ class RunStore:
         """Return the attempts at a task so far, in order."""
         return self._tasks(_attempts(run_id, task_key))
 
+    def succeeded(self, job: str, task_key: str, *, target: str, limit: int) -> tuple[TaskRun, ...]:
+        """Return the last successful attempts at a task, in any run of its job in a target, the newest first."""
+        of_job = sa.select(job_runs.c.run_id).where(job_runs.c.job == job, job_runs.c.target == target)
+        query = sa.select(task_runs).where(
+            task_runs.c.run_id.in_(of_job), task_runs.c.task_key == task_key, task_runs.c.status == "success"
+        )
+        return self._found(query.order_by(task_runs.c.started_at.desc()).limit(limit))
+
     def get(self, run_id: str) -> JobRun:
         """Return one run.
 
@@ -230,7 +238,9 @@ class RunStore:
         )
 
     def _tasks(self, where: sa.ColumnElement[bool]) -> tuple[TaskRun, ...]:
-        query = sa.select(task_runs).where(where).order_by(task_runs.c.started_at, task_runs.c.attempt)
+        return self._found(sa.select(task_runs).where(where).order_by(task_runs.c.started_at, task_runs.c.attempt))
+
+    def _found(self, query: sa.Select[Any]) -> tuple[TaskRun, ...]:
         with self._database.reading() as connection:
             return tuple(TaskRun(**row) for row in connection.execute(query).mappings())
 

@@ -145,6 +145,11 @@ class FrameEngineContract:
         assert engine.is_frame(engine.from_arrow(table))
         assert not engine.is_frame(table)
 
+    def test_an_engine_that_has_answered_runs(self, engine: FrameEngine) -> None:
+        """The planner counts no start for it."""
+        engine.to_arrow(engine.sql("select 1 as n", {})).read_all()
+        assert engine.running
+
     def test_sql_reads_the_frames_it_names(self, engine: FrameEngine) -> None:
         """Joins, quoted names, an own WITH and a comment at the end all work; case does not count."""
         left = engine.from_arrow(pa.table({"Item No": [1, 2, 2], "n": [10, 20, 21]}))

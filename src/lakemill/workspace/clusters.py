@@ -8,11 +8,16 @@ from typing import Final
 
 from lakemill.core.errors import ConfigError, nearest
 from lakemill.core.planning import Cluster, LaneCost, NodeType
-from lakemill.engines.assumed import assumed_lane
+from lakemill.engines.assumed import assumed_lanes
 from lakemill.workspace.hardware import Hardware
 
 HERE: Final = "here"
-MEASURED_HERE: Final = ("memory_bytes_per_second", "ring_bytes_per_second", "ring_latency_seconds")
+MEASURED_HERE: Final = (
+    "memory_bytes_per_second",
+    "ring_bytes_per_second",
+    "ring_latency_seconds",
+    "disk_bytes_per_second",
+)
 """Figures of a node that nobody declares: between processes of one node."""
 
 
@@ -46,4 +51,4 @@ def lanes_on(clusters: Iterable[Cluster], hardware: Hardware) -> tuple[LaneCost,
     """
     measured = {lane.kind for lane in hardware.lanes}
     lacking = dict.fromkeys(kind for cluster in clusters for kind in cluster.lanes if kind not in measured)
-    return (*hardware.lanes, *map(assumed_lane, lacking))
+    return (*hardware.lanes, *(lane for kind in lacking for lane in assumed_lanes(kind)))

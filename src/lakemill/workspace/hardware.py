@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from lakemill.core.errors import EngineError, MissingExtraError, StorageError, TaskError
-from lakemill.core.planning import LaneCost, NodeType
+from lakemill.core.planning import Ability, LaneCost, NodeType
 from lakemill.core.records import record, to_json, utc_now
-from lakemill.engines.assumed import assumed_lane
+from lakemill.engines.assumed import assumed_lanes
 
 FILE: Final = "hardware.json"
 
@@ -32,9 +32,13 @@ class Hardware:
     host: str
     measured_at: datetime
 
+    def lane(self, kind: str, ability: Ability) -> LaneCost | None:
+        """Return the lane of a kind that has an ability, None if it was not measured."""
+        return next((lane for lane in self.lanes if lane.kind == kind and ability in lane.abilities), None)
+
 
 def measure(say: Callable[[str], None]) -> Hardware:
-    """Measure this machine and every task engine that is installed; it takes about half a minute.
+    """Measure this machine and every engine that is installed; it takes about a minute.
 
     Parameters
     ----------
@@ -44,12 +48,12 @@ def measure(say: Callable[[str], None]) -> Hardware:
     from lakemill.engines.measure import measure_node  # engines are not needed to read what was measured
 
     say("cores and memory")
-    node, found = measure_node(), dict(_lanes(say))
+    node, found = measure_node(), [*_task_lanes(say), *_frame_lanes(say)]
     ring = _with_ring(node, say)
-    lanes = tuple(lane for lane in found.values() if isinstance(lane, LaneCost))
-    reasons = {**found, "all-reduce": ring}
-    missing = tuple((kind, why) for kind, why in reasons.items() if isinstance(why, str))
+    lanes = tuple(lane for _, lane in found if isinstance(lane, LaneCost))
+    reasons = dict.fromkeys((kind, why) for kind, why in [*found, ("all-reduce", ring)] if isinstance(why, str))
     node = node if isinstance(ring, str) else ring
+    missing = tuple(reasons)
     return Hardware(node=node, lanes=lanes, missing=missing, host=platform.node(), measured_at=utc_now())
 
 
@@ -63,7 +67,7 @@ def assumed() -> Hardware:
         memory_bytes=psutil.virtual_memory().available,
         price_per_hour=0.0,
     )
-    return Hardware(node=node, lanes=(assumed_lane("local"),), missing=(), host=platform.node(), measured_at=utc_now())
+    return Hardware(node=node, lanes=assumed_lanes("local"), missing=(), host=platform.node(), measured_at=utc_now())
 
 
 def keep(hardware: Hardware, folder: Path) -> Path:
@@ -89,16 +93,16 @@ def kept(folder: Path) -> Hardware | None:
     try:
         found = TypeAdapter(Hardware).validate_json(path.read_text())
     except ValidationError as error:
-        raise StorageError(f"{path} is not what was measured here", hint="lakemill hardware") from error
+        raise StorageError(f"{path} is not what was measured here", hint="lakemill hardware --again") from error
     return found if found.host == platform.node() else None
 
 
-def _lanes(say: Callable[[str], None]) -> Iterator[tuple[str, LaneCost | str]]:
+def _task_lanes(say: Callable[[str], None]) -> Iterator[tuple[str, LaneCost | str]]:
     from lakemill.engines.measure import measure_lane
     from lakemill.engines.tasks import TASK_ENGINES
 
     for kind in TASK_ENGINES.kinds():
-        say(f"engine {kind}")
+        say(f"tasks on {kind}")
         try:
             yield kind, measure_lane(kind)
         except (MissingExtraError, EngineError) as error:
@@ -113,3 +117,20 @@ def _with_ring(node: NodeType, say: Callable[[str], None]) -> NodeType | str:
         return measure_ring(node)
     except (MissingExtraError, TaskError) as error:
         return str(error)
+
+
+def _frame_lanes(say: Callable[[str], None]) -> Iterator[tuple[str, LaneCost | str]]:
+    from lakemill.engines.frames import FRAME_ENGINES
+    from lakemill.engines.measure_frames import PLAIN, frame_lane, time_frames
+
+    say(f"tables on {PLAIN}")
+    plain = time_frames(PLAIN)
+    yield PLAIN, frame_lane(PLAIN, plain, beside=plain)
+    for kind in FRAME_ENGINES.kinds():
+        if kind == PLAIN:
+            continue
+        say(f"tables on {kind}")
+        try:
+            yield kind, frame_lane(kind, time_frames(kind), beside=plain)
+        except (MissingExtraError, EngineError) as error:
+            yield kind, str(error)

@@ -13,6 +13,7 @@ from lakemill.core.planning import Candidate, Facts, Interval, Parts, Source
 from lakemill.core.records import record, utc_now
 from lakemill.metadata import Database
 from lakemill.metadata.schema import past_work
+from lakemill.planner.wording import in_seconds
 
 LEARNT_FROM: Final = 20  # of a kind, in a lane
 FAR: Final = 1.25  # a tenth of all work lies outside its interval, so only this much beyond a bound is worth a word
@@ -73,7 +74,7 @@ class Past:
     item_seconds
         Inside the items, summed over them.
     peak_bytes
-        Of the largest worker process.
+        Of the largest worker process; of all together where threads share the work.
     predicted
         What was predicted before; None where nobody could.
     stages
@@ -117,6 +118,17 @@ class Past:
         assert self.predicted is not None
         bounds = self.predicted.seconds
         return max(self.seconds / max(bounds.high, 1e-9), bounds.low / self.seconds)
+
+
+def surprise(past: Past) -> str:
+    """Return in words that work took much more or less than was predicted; nothing if it did not."""
+    if past.predicted is None or not past.surprising:
+        return ""
+    bounds = past.predicted.seconds
+    return (
+        f"took {in_seconds(past.seconds)} where {in_seconds(bounds.low)} to {in_seconds(bounds.high)} were predicted "
+        "(lakemill plan --history)"
+    )
 
 
 class History:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lakemill.core.errors import UnsupportedError
 from lakemill.core.events import Event
-from lakemill.core.planning import Aim, Candidate, Cluster, Facts, Interval, LaneCost, Limits, Plan, exact
+from lakemill.core.planning import NOTHING, Aim, Candidate, Cluster, Facts, Interval, LaneCost, Limits, Plan, exact
 from lakemill.core.records import AUTO, ClusterSpec, record
 from lakemill.planner import label, weigh
 from lakemill.planner import plan as planned
@@ -102,13 +102,26 @@ def plan(
     return replace(_planned(workspace, facts, hardware, clusters=clusters, limits=limits), probed=probed)
 
 
-def predicted(workspace: Workspace, target: Any, *, workers: int) -> Prediction | None:
-    """Return what is predicted of the work where it is about to run; None where nothing is known."""
-    hardware = here(workspace)
-    lanes = [lane for lane in hardware.lanes if lane.kind == workspace.placed.kind]
-    if workspace.placed.address or not lanes:
+def predicted(workspace: Workspace, target: Any, *, workers: int, started: bool = False) -> Prediction | None:
+    """Return what is predicted of the work where it is about to run; None where nothing is known.
+
+    Parameters
+    ----------
+    workspace
+        With the engine that will run it.
+    target
+        A declaration.
+    workers
+        Of that engine.
+    started
+        Whether the engine runs already.
+    """
+    hardware, facts = here(workspace), facts_of(target, workspace)
+    engine = engine_of(workspace, facts)
+    lanes = [lane for lane in hardware.lanes if lane.kind == engine.kind]
+    if engine.address or not lanes:
         return None
-    facts = facts_of(target, workspace)
+    lanes = [replace(lane, start_seconds=NOTHING) for lane in lanes] if started else lanes
     clusters = [Cluster(node=hardware.node)]
     found = weigh(facts, lanes=learnt(workspace, facts, lanes), clusters=clusters, limits=Limits())
     return next((Prediction.of(one, facts) for one in found if one.workers == workers), None)
@@ -173,10 +186,15 @@ def learnt(workspace: Workspace, facts: Facts, lanes: Iterable[LaneCost]) -> lis
     return [replace(lane, ratios=history.ratios(type(facts).__name__, lane.kind)) for lane in lanes]
 
 
-def cost_of(workspace: Workspace, *, seconds: float) -> float | None:
+def engine_of(workspace: Workspace, facts: Facts) -> ClusterSpec:
+    """Return the engine of a workspace that runs such work."""
+    return workspace.settings.frames if "frames" in facts.needs else workspace.placed
+
+
+def cost_of(workspace: Workspace, engine: ClusterSpec, *, seconds: float) -> float | None:
     """Return what this machine costs for that time; None where it has no price or work runs elsewhere."""
     price = here(workspace).node.price_per_hour
-    return None if price is None or workspace.placed.address else seconds * price / 3600
+    return None if price is None or engine.address else seconds * price / 3600
 
 
 def here(workspace: Workspace) -> Hardware:

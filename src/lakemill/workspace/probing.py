@@ -65,6 +65,11 @@ def probe_of(target: Any, workspace: Workspace) -> Probe:
     )
 
 
+def can_be_probed(target: Any) -> bool:
+    """Return whether a room has said how the work of such a declaration can be tried."""
+    return probe_of.dispatch(type(target)) is not probe_of.dispatch(object)
+
+
 def run_probe(probe: Probe, *, share: float = MOST) -> tuple[Facts, Probed]:
     """Try pieces until they have taken a share of the seconds of all the work, or none is left; three at least.
 

@@ -93,6 +93,34 @@ def test_a_plan_for_a_person(planned):
     assert choice[1] == "local"
 
 
+def test_a_job_is_added_up(planned):
+    said = json.loads(asked(planned, "plan", "j", "--json"))
+    told, made = said["job"], said["plans"]["train"]
+    load, train = told["tasks"]["load"], told["tasks"]["train"]
+    assert [run["status"] for run in load["past"]] == ["success"]
+    assert made["facts"]["fits"] == 20
+    assert train["seconds"] == made["plan"]["choice"]["seconds"]
+    assert (told["longest"], told["unknown"]) == (["load", "train"], [])
+    assert told["seconds"]["value"] == pytest.approx(load["seconds"]["value"] + train["seconds"]["value"])
+
+
+def test_a_job_for_a_person(planned):
+    lines = asked(planned, "plan", "j").split("expected")[1].splitlines()
+    assert "its last run" in next(line for line in lines if line.startswith("load"))
+    assert "its plan" in next(line for line in lines if line.startswith("train"))
+    assert next(line for line in lines if line.startswith("in all")).endswith(": load > train")
+
+
+def test_a_job_that_never_ran_is_not_known(tmp_path):
+    (tmp_path / "steps.py").write_text("def load(ws): pass")
+    tasks = "[{task_key: load, python: 'steps:load'}]"
+    (tmp_path / "lakemill.yml").write_text(f"bundle: {{name: x}}\nresources: {{jobs: {{j: {{tasks: {tasks}}}}}}}")
+    told = asked(tmp_path, "plan", "j")
+    assert "not known" in told
+    assert "it never ran; it is a function" in told
+    assert "not in it  load" in told
+
+
 def test_a_deadline_that_nothing_meets_says_by_how_much(planned):
     told = asked(planned, "plan", "train", "--deadline", "0.01")
     assert "choice" not in told

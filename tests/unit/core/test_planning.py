@@ -93,7 +93,7 @@ def test_a_cluster_is_called_as_its_node_type_unless_it_has_a_name():
     [
         ({"abilities": ("task",)}, "unknown ability 'task'.*\n.*did you mean tasks"),
         ({"one_worker": True, "spans_nodes": True}, "one worker and spans nodes"),
-        ({"work_factor": 0}, "work_factor and ratios of lane dask must be above 0"),
+        ({"work_factor": exact(0)}, "work_factor and ratios of lane dask must be above 0"),
     ],
 )
 def test_lanes_that_contradict_themselves_are_refused(wrong, named):

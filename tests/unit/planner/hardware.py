@@ -40,7 +40,7 @@ SPARK = LaneCost(
     seconds_per_byte=within(3e-9, 0.5),
     driver_bytes=within(2e9, 0.2),
     worker_bytes=within(5e8, 0.1),
-    work_factor=1.2,
+    work_factor=exact(1.2),
     spans_nodes=True,
     extra="spark",
 )

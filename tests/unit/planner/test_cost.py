@@ -15,7 +15,7 @@ from lakemill.core.errors import ConfigError, UnsupportedError
 from lakemill.core.planning import Cluster, Facts, Limits, NodeType, exact, within
 from lakemill.parallel import SGD, DeepModel, Part
 from lakemill.planner import DeepTraining, FeaturePipeline, TableModel
-from lakemill.planner.cost import candidates, counts, makespan, ring_seconds
+from lakemill.planner.cost import candidates, counts, home_of, makespan, ring_seconds
 from lakemill.planner.search import broken
 from tests.unit.planner.hardware import ACCELERATED, BIG, GIB, HERE, LANES, LOCAL, PROCESS, RAY, SMALL, SPARK, many
 
@@ -262,3 +262,58 @@ def test_nodes_that_stand_by_are_paid_as_well():
     growing = replace(fixed, min_nodes=2)
     one = priced(many(), RAY, growing, nodes=3, workers=24)
     assert one.money.value == pytest.approx(one.seconds.value / 3600 * 4 * 0.4)
+
+
+def pipeline(core_seconds: float, **others) -> FeaturePipeline:
+    figures = {"rows": 10**6, "bytes": 10**9, "peak_bytes": exact(GIB), **others}
+    return FeaturePipeline(core_seconds=within(core_seconds, 0.1), **figures)
+
+
+def test_a_lane_s_factor_and_its_error_go_into_the_work():
+    slow = replace(LOCAL, work_factor=within(5, 0.4), start_seconds=exact(0), seconds_per_task=exact(0))
+    found = priced(pipeline(100), slow, HERE, workers=1)
+    assert found.seconds.value == pytest.approx(500)
+    assert (found.seconds.low, found.seconds.high) == pytest.approx((90 * 3, 110 * 7))
+
+
+def test_work_that_divides_at_will_has_no_last_piece():
+    found = priced(pipeline(100), replace(LOCAL, start_seconds=exact(0), seconds_per_task=exact(0)), HERE, workers=2)
+    assert found.seconds.value == pytest.approx(50)
+    assert 55 <= found.seconds.high < 55 * 1.05
+
+
+def test_each_join_of_a_pipeline_is_a_task_to_every_worker():
+    lane = replace(LOCAL, seconds_per_task=exact(3))
+    one, four = (priced(pipeline(100, joins=joins), lane, HERE, workers=2).seconds.value for joins in (1, 4))
+    assert four - one == pytest.approx(3 * 3)
+
+
+def test_what_memory_has_no_room_for_goes_to_disk_and_back():
+    node = NodeType(name="n", cores=2, memory_bytes=8 * GIB, disk_bytes_per_second=float(GIB))
+    facts, bare = (
+        pipeline(100, peak_bytes=exact(28 * GIB)),
+        replace(LOCAL, worker_bytes=exact(0), driver_bytes=exact(GIB)),
+    )
+    killed = priced(facts, bare, Cluster(node=node), workers=2)
+    spilled = priced(facts, replace(bare, spills=True), Cluster(node=node), workers=2)
+    assert killed.spare_bytes == (8 - 29) * GIB
+    assert (spilled.held_bytes, spilled.spare_bytes) == (exact(8 * GIB), 0)
+    assert spilled.seconds.value - killed.seconds.value == pytest.approx(2 * 21)  # 28 GiB, room for 7
+
+
+def test_a_lane_that_spills_takes_no_longer_where_memory_does():
+    roomy = pipeline(100)
+    assert priced(roomy, replace(LOCAL, spills=True), HERE, workers=2) == priced(roomy, LOCAL, HERE, workers=2)
+
+
+def test_threads_are_one_process_with_all_that_they_hold():
+    lane = replace(LOCAL, driver_bytes=exact(GIB), worker_bytes=exact(0), threads=True)
+    found = priced(pipeline(100, peak_bytes=exact(4 * GIB)), lane, HERE, workers=2)
+    assert found.peak_bytes_per_process == found.total_bytes == exact(5 * GIB)
+
+
+def test_a_kind_with_two_lanes_lives_in_the_one_that_can_do_the_work():
+    tasks = replace(SPARK, abilities=("tasks",), seconds_per_byte=exact(1))
+    home = home_of(pipeline(1, lives_in="spark"), [tasks, replace(SPARK, abilities=("frames",))])
+    assert home is not None
+    assert home.abilities == ("frames",)

@@ -8,7 +8,7 @@ import pytest
 
 from lakemill.core.errors import ConfigError
 from lakemill.core.planning import Cluster, NodeType
-from lakemill.engines.assumed import ASSUMED
+from lakemill.engines.assumed import KINDS, assumed_lanes
 from lakemill.engines.frames import FRAME_ENGINES
 from lakemill.engines.tasks import TASK_ENGINES
 from lakemill.planner import plan
@@ -56,9 +56,9 @@ def test_an_engine_that_nobody_knows_is_told():
         lanes_on([Cluster(node=NODE, lanes=("dask",))], HARDWARE)
 
 
-@pytest.mark.parametrize("kind", sorted(ASSUMED))
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_assumed_of_an_engine_agrees_with_it(kind):
-    engine, lane = TASK_ENGINES.load(kind), ASSUMED[kind]
-    assert set(lane.abilities) >= set(engine.abilities)
-    assert set(lane.abilities) - set(engine.abilities) <= ({"frames"} if kind in FRAME_ENGINES.kinds() else set())
+    engine, (lane, *frames) = TASK_ENGINES.load(kind), assumed_lanes(kind)
+    assert set(lane.abilities) == set(engine.abilities)
+    assert [one.abilities for one in frames] == [("frames",)] * (kind in FRAME_ENGINES.kinds())
     assert (lane.spans_nodes, lane.extra, lane.assumed) == (engine.spans_nodes, engine.extra, True)

@@ -42,6 +42,7 @@ def _show(found: Hardware) -> None:
                 ("arithmetic", f"{node.flop_per_second / 1e9:,.0f} GFLOP/s in single precision"),
                 ("memory copies", f"{size(node.memory_bytes_per_second)}/s"),
                 ("all-reduce", _ring(node)),
+                ("disk", f"{size(node.disk_bytes_per_second)}/s, written through and read again"),
                 ("all cores busy", f"each {node.slowdown_per_busy_core * (node.cores - 1):.0%} slower"),
                 ("measured", f"{ago(found.measured_at)} on {found.host}"),
             ]
@@ -58,13 +59,15 @@ def _ring(node: NodeType) -> str:
 
 
 def _lanes(found: Hardware) -> Table:
-    numbers = ("start", "a task", "driver", "a worker")
+    numbers = ("start", "a task", "a GiB through", "work", "driver", "a worker")
     made = table("engine", *numbers, "can", right=numbers)
     for lane in found.lanes:
         made.add_row(
             lane.kind,
             duration(lane.start_seconds.value),
-            f"{lane.seconds_per_task.value * 1e3:.1f} ms",
+            f"{lane.seconds_per_task.value * 1e3:,.1f} ms",
+            duration(through) if (through := lane.seconds_per_byte.value * 2**30) else "",
+            f"x {lane.work_factor.value:.1f}" if "frames" in lane.abilities else "",
             size(lane.driver_bytes.value),
             size(lane.worker_bytes.value),
             ", ".join(lane.abilities),

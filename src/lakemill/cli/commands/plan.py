@@ -9,6 +9,7 @@ import typer
 
 from lakemill.cli.command import HTML
 from lakemill.cli.options import ClusterOption, JsonOption, TargetOption
+from lakemill.cli.outlook import plain_outlook, show_outlook
 from lakemill.cli.output import console, fields, print_json, show, table
 from lakemill.cli.wording import ago, duration, size
 from lakemill.core.errors import ConfigError, nearest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lakemill.core.planning import Aim, Candidate, Interval, Plan
+    from lakemill.projects.planning import JobOutlook
     from lakemill.projects.project import Project
     from lakemill.workspace.history import Past
     from lakemill.workspace.planning import Planned
@@ -76,14 +78,22 @@ def plan(  # noqa: PLR0913  one for each option
         _history(project, as_json=as_json)
         return
     wishes = {"cluster": cluster or (), "deadline_seconds": deadline, "budget": budget, "aim": aim, "probe": probe}
-    made = {key: _planned(project, reference, wishes=wishes) for key, reference in _asked(project, name).items()}
+    outlook = _outlook(project, name, wishes=wishes) if name is not None and name in project.jobs else None
+    if outlook is not None:
+        keyed = zip(_references(project, job=name), outlook.tasks, strict=True)
+        made = {key: one.planned for key, one in keyed if one.planned is not None}
+    else:
+        made = {key: _planned(project, reference, wishes=wishes) for key, reference in _asked(project, name).items()}
     written = None if html is None else _write_page(project, made, html)
     if as_json:
         plans = {key: {"facts": one.facts, "plan": one.plan, "probed": one.probed} for key, one in made.items()}
-        print_json({"plans": plans, **({"page": written} if written else {})})
+        told = {"plans": plans, "page": written, "job": outlook and plain_outlook(outlook)}
+        print_json({key: value for key, value in told.items() if value})
         return
     for key, one in made.items():
         _show(key, one)
+    if outlook is not None:
+        show_outlook(outlook)
     show(fields([("page", written)]))
 
 
@@ -99,6 +109,15 @@ def _aim(**asked: bool) -> Aim:
     if len(named) > 1:
         raise ConfigError(f"got --{' and --'.join(named)}; allowed: one of them", hint="plan once for each")
     return named[0] if named else "simplest"
+
+
+def _outlook(project: Project, job: str, *, wishes: Mapping[str, Any]) -> JobOutlook:
+    from lakemill.projects import open_workspace
+    from lakemill.projects.planning import plan_job
+
+    with open_workspace(project.path, target=project.target) as workspace, console(stderr=True).status("") as status:
+        say = {"say": lambda what: status.update(f"measuring {what}, once")}
+        return plan_job(workspace, project, job, wishes={**wishes, **say})
 
 
 def _asked(project: Project, name: str | None) -> dict[str, str]:

@@ -67,9 +67,21 @@ class FrameEngine(ABC):
     Every verb is lazy except `write` and the consumption of `to_arrow`. Verbs never change their
     inputs. Values are equal on every kind; the order of rows is not part of a frame. Time stamps
     are UTC. An engine is used by one thread at a time.
+
+    Attributes
+    ----------
+    spans_nodes
+        Whether frames reach beyond this machine.
+    spills
+        Whether what memory has no room for goes to disk.
+    extra
+        The optional package that it needs; empty for none.
     """
 
     kind: ClassVar[str]
+    spans_nodes: ClassVar[bool] = False
+    spills: ClassVar[bool] = False
+    extra: ClassVar[str] = ""
 
     @abstractmethod
     def scan(self, ref: TableRef) -> Frame:
@@ -133,6 +145,11 @@ class FrameEngine(ABC):
     @abstractmethod
     def native(self) -> Any:
         """The engine's own session: a DuckDB connection or a SparkSession."""
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether the engine has been started, so that the next verb does not wait for it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -53,6 +53,7 @@ class LocalFrames(FrameEngine):
     """
 
     kind = "local"
+    spills = True
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self.spec = spec or ClusterSpec()
@@ -185,9 +186,14 @@ class LocalFrames(FrameEngine):
         """Return whether a value is a DuckDB relation."""
         return isinstance(value, duckdb.DuckDBPyRelation)
 
+    @property
+    def running(self) -> bool:
+        """Whether the connection is open."""
+        return "native" in self.__dict__
+
     def close(self) -> None:
         """Close the connection; DuckDB deletes what it spilled."""
-        if "native" in self.__dict__:
+        if self.running:
             self.native.close()
             del self.native
             self._unused_views.clear()

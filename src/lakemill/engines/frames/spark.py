@@ -52,6 +52,9 @@ class SparkFrames(FrameEngine):
     """
 
     kind = "spark"
+    spans_nodes = True
+    spills = True
+    extra = "spark"
 
     def __init__(self, spec: ClusterSpec | None = None) -> None:
         self._cluster = spark_cluster(spec or ClusterSpec(kind="spark"))
@@ -202,6 +205,11 @@ class SparkFrames(FrameEngine):
     def is_frame(self, value: Any) -> bool:
         """Return whether a value is a Spark DataFrame."""
         return isinstance(value, DataFrame)
+
+    @property
+    def running(self) -> bool:
+        """Whether the session is there."""
+        return self._cluster.running
 
     def close(self) -> None:
         """Stop the cluster if it was started here and no other engine is at work on it."""

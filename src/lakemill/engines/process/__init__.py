@@ -7,7 +7,7 @@ allocation beyond the limit or a SIGKILL ends exactly that item, on a laptop as 
 """
 
 from lakemill.engines.process.attempt import Attempt, Failure, Loss
-from lakemill.engines.process.life import die_with, peak_bytes
+from lakemill.engines.process.life import die_with, peak_bytes, peak_bytes_of_all
 from lakemill.engines.process.worker import Call, Limits, Reply, Worker, freeze, thaw
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "die_with",
     "freeze",
     "peak_bytes",
+    "peak_bytes_of_all",
     "thaw",
 ]

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -28,6 +30,12 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return
+
+
+def peak_bytes_of_all() -> int:
+    """Return the largest resident memory so far of this process and of each that it started and that lives, in sum."""
+    below = psutil.Process().children(recursive=True)
+    return peak_bytes() + sum(peak_bytes(process.pid) for process in below)
 
 
 def peak_bytes(pid: int | None = None) -> int:

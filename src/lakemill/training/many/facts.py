@@ -8,7 +8,6 @@ from typing import Final
 from lakemill.core.errors import LakemillError, SchemaError
 from lakemill.core.planning import Interval, LaneCost, Source, total, within
 from lakemill.planner import ManyFits
-from lakemill.planner.wording import in_seconds
 from lakemill.training.many.definition import ManyTraining
 from lakemill.training.many.identity import tables_of
 from lakemill.training.many.session import DRIVER_STAGES, Session
@@ -98,18 +97,7 @@ def remember(session: Session, *, seconds: float, expected: Prediction | None) -
         peak_bytes=int(session.metrics["fit_peak_bytes"]),
         predicted=expected,
         stages=session.stages,
-        money=cost_of(workspace, seconds=seconds),
-    )
-
-
-def surprise(past: Past) -> str:
-    """Return in words that a training took much more or less than was predicted; nothing if it did not."""
-    if past.predicted is None or not past.surprising:
-        return ""
-    bounds = past.predicted.seconds
-    return (
-        f"took {in_seconds(past.seconds)} where {in_seconds(bounds.low)} to {in_seconds(bounds.high)} were predicted "
-        "(lakemill plan --history)"
+        money=cost_of(workspace, workspace.placed, seconds=seconds),
     )
 
 
@@ -150,4 +138,4 @@ def _serial_seconds(last: Past | None, *, rows: int) -> Interval:
 
 def _lane_of(last: Past, hardware: Hardware) -> LaneCost | None:
     """Return what the lane of a run was measured to cost, None if it was not measured."""
-    return next((lane for lane in hardware.lanes if lane.kind == last.lane), None)
+    return hardware.lane(last.lane, "tasks")

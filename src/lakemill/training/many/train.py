@@ -31,6 +31,7 @@ from lakemill.training.many.packs import Part
 from lakemill.training.many.rows import read_batches
 from lakemill.training.many.session import REGISTER, Session
 from lakemill.workspace import Workspace, execute
+from lakemill.workspace.history import surprise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,7 @@ def _carry_out(session: Session) -> tuple[ModelVersion, str]:
         with session.stage(REGISTER):
             registered = _register(session, fitted, run)
     past = facts.remember(session, seconds=time.perf_counter() - started, expected=expected)
-    return registered, facts.surprise(past) if past else ""
+    return registered, surprise(past) if past else ""
 
 
 def fit_groups(session: Session) -> Fitted:

@@ -215,3 +215,11 @@ def test_an_asof_join_never_sees_the_future_nor_misses_the_past(engine, seed, ti
     )
     joined = rows_of(engine, engine.asof_join(engine.from_arrow(spine), engine.from_arrow(features), on=on))
     assert joined == ordered(asof_by_hand(spine.to_pylist(), features.to_pylist(), on))
+
+
+def test_an_engine_runs_from_its_first_verb_until_it_is_closed(engine):
+    assert not engine.running
+    engine.sql("select 1 as n", {})
+    assert engine.running
+    engine.close()
+    assert not engine.running
