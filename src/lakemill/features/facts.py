@@ -24,7 +24,7 @@ KIND: Final = FeaturePipeline.__name__
 START, JOIN = "start", "join and write"  # stages of a run
 # Where nothing was ever measured: seconds of a core for each row that is read, and bytes held for each byte.
 ASSUMED_ROW_SECONDS: Final = Interval(value=7e-7, low=1e-7, high=4e-6)
-ASSUMED_HELD: Final = Interval(value=2.0, low=0.5, high=5.0)
+ASSUMED_HELD: Final = Interval(value=3.0, low=0.5, high=6.0)
 HISTORY_ERROR: Final = 0.3  # as for trainings: the same work on one quiet virtual machine
 LEAST_WORK: Final = 0.1  # share of a run that is work, however much else the machine's figures explain
 
@@ -164,12 +164,22 @@ def _work(facts: FeaturePipeline, last: Past, lane: LaneCost, hardware: Hardware
 
 
 def _held(facts: FeaturePipeline, last: Past, lane: LaneCost) -> Interval:
-    """Return the working memory: the peak of the last run without the engine's own.
+    """Return the working memory: the peak of the last run without the engine's own, of which the data's part grows.
 
     An engine that spans nodes has a heap of fixed size, which says nothing of what the work needs.
     """
     if lane.spans_nodes:
         return facts.peak_bytes
     growth, engine = facts.rows / last.rows, lane.driver_bytes
-    low, value, high = (max(0.0, last.peak_bytes - own) * growth for own in (engine.high, engine.value, engine.low))
+
+    def held(own: float, share: float) -> float:
+        most = max(0.0, last.peak_bytes - own)
+        return most + min(most, share * facts.bytes / growth) * (growth - 1)
+
+    of_data = ASSUMED_HELD
+    low, value, high = (
+        held(engine.high, of_data.low),
+        held(engine.value, of_data.value),
+        held(engine.low, of_data.high),
+    )
     return Interval(value=value, low=low * (1 - HISTORY_ERROR), high=high * (1 + HISTORY_ERROR))

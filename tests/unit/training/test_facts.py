@@ -76,7 +76,7 @@ def test_what_a_training_took_is_kept_beside_what_was_predicted(workspace, train
     assert past.peak_bytes > 2**25
     assert past.predicted is not None
     assert past.predicted.basis == "assumed"
-    assert set(past.stages) == {"prepare", "fit", "register"}
+    assert set(past.stages) == {"start", "prepare", "fit", "register"}
     assert sum(past.stages.values()) < past.seconds
     assert past.predicted.seconds.value > before.serial_seconds.value
     assert after.seconds_per_fit.value == pytest.approx(past.item_seconds / 5, rel=0.5, abs=0.001)

@@ -129,11 +129,11 @@ def _bytes_per_fit(last: Past | None, hardware: Hardware) -> Interval:
 
 
 def _serial_seconds(last: Past | None, *, rows: int) -> Interval:
-    """Return the seconds beside the groups: those of the last run outside the stages that its workers shared."""
+    """Return the seconds beside the groups: those of the last run outside its start and what its workers shared."""
     if last is None:
         return total([TABLES_SECONDS, ROW_SECONDS * rows])
-    shared = sum(seconds for stage, seconds in last.stages.items() if stage not in DRIVER_STAGES)
-    return within(last.seconds - shared, HISTORY_ERROR)
+    other = sum(seconds for stage, seconds in last.stages.items() if stage not in DRIVER_STAGES)
+    return within(last.seconds - other, HISTORY_ERROR)
 
 
 def _lane_of(last: Past, hardware: Hardware) -> LaneCost | None:

@@ -21,7 +21,8 @@ from lakemill.workspace import Workspace
 
 PREPARE: Final = "prepare"
 REGISTER: Final = "register"
-DRIVER_STAGES: Final = (PREPARE, REGISTER)  # the workers share all others
+START: Final = "start"
+DRIVER_STAGES: Final = (PREPARE, REGISTER)  # the workers share all others but the start
 
 
 class Session:

@@ -29,7 +29,7 @@ from lakemill.training.many.groups import read_groups
 from lakemill.training.many.outputs import FAILURES, Key
 from lakemill.training.many.packs import Part
 from lakemill.training.many.rows import read_batches
-from lakemill.training.many.session import REGISTER, Session
+from lakemill.training.many.session import REGISTER, START, Session
 from lakemill.workspace import Workspace, execute
 from lakemill.workspace.history import surprise
 
@@ -135,6 +135,8 @@ def _carry_out(session: Session) -> tuple[ModelVersion, str]:
     """Fit and register under one MLflow run, which has the seconds of both; remember what they took."""
     name, tags = session.definition.registered_model, {TRAINING: session.id}
     started, made = time.perf_counter(), facts.placed(session)
+    with session.stage(START):
+        session.workspace.tasks.slots(session.definition.resources)  # where it is not up, that starts the engine
     expected = facts.expected(session)
     with session.workspace.models.start_run(name, inputs=session.refs, tags=tags) as run:
         if made is not None:
