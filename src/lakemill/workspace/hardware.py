@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -14,6 +15,7 @@ from lakemill.core.records import record, to_json, utc_now
 from lakemill.engines.assumed import assumed_lanes
 
 FILE: Final = "hardware.json"
+QUIET_SHARE: Final = 0.25
 
 
 @record
@@ -24,6 +26,8 @@ class Hardware:
     ----------
     missing
         Kinds of engine, and what else could not be measured, and why.
+    busy_cores
+        Cores that other work kept busy in the minute before; figures are then too slow.
     """
 
     node: NodeType
@@ -31,6 +35,12 @@ class Hardware:
     missing: tuple[tuple[str, str], ...]
     host: str
     measured_at: datetime
+    busy_cores: float = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """Whether other work left the machine alone."""
+        return self.busy_cores <= QUIET_SHARE * self.node.cores
 
     def lane(self, kind: str, ability: Ability) -> LaneCost | None:
         """Return the lane of a kind that has an ability, None if it was not measured."""
@@ -47,6 +57,7 @@ def measure(say: Callable[[str], None]) -> Hardware:
     """
     from lakemill.engines.measure import measure_node  # engines are not needed to read what was measured
 
+    busy, _, _ = os.getloadavg()
     say("cores and memory")
     node, found = measure_node(), [*_task_lanes(say), *_frame_lanes(say)]
     ring = _with_ring(node, say)
@@ -54,7 +65,9 @@ def measure(say: Callable[[str], None]) -> Hardware:
     reasons = dict.fromkeys((kind, why) for kind, why in [*found, ("all-reduce", ring)] if isinstance(why, str))
     node = node if isinstance(ring, str) else ring
     missing = tuple(reasons)
-    return Hardware(node=node, lanes=lanes, missing=missing, host=platform.node(), measured_at=utc_now())
+    return Hardware(
+        node=node, lanes=lanes, missing=missing, host=platform.node(), measured_at=utc_now(), busy_cores=busy
+    )
 
 
 def assumed() -> Hardware:

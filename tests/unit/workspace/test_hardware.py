@@ -32,6 +32,10 @@ def test_what_was_measured_is_read_back_whole(tmp_path):
     assert kept(tmp_path) == HARDWARE
 
 
+def test_a_machine_is_quiet_while_a_quarter_of_its_cores_is_busy_at_most():
+    assert [replace(HARDWARE, busy_cores=busy).quiet for busy in (0.0, 0.5, 0.6)] == [True, True, False]
+
+
 def test_another_machine_s_figures_are_not_this_one_s(tmp_path):
     keep(replace(HARDWARE, host="elsewhere"), tmp_path)
     assert kept(tmp_path) is None

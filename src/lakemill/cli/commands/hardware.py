@@ -45,11 +45,19 @@ def _show(found: Hardware) -> None:
                 ("disk", f"{size(node.disk_bytes_per_second)}/s, written through and read again"),
                 ("all cores busy", f"each {node.slowdown_per_busy_core * (node.cores - 1):.0%} slower"),
                 ("measured", f"{ago(found.measured_at)} on {found.host}"),
+                ("but", _busy(found)),
             ]
         ),
         _lanes(found),
         fields((f"no {kind}", why) for kind, why in found.missing),
     )
+
+
+def _busy(found: Hardware) -> str:
+    if found.quiet:
+        return ""
+    told = f"other work kept {found.busy_cores:.1f} of {found.node.cores} cores busy"
+    return f"{told}: measure again when it is quiet (lakemill hardware --again)"
 
 
 def _ring(node: NodeType) -> str:
