@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,17 @@ def test_the_size_of_each_version_is_told_by_its_log(catalog, rows):
     assert [size.rows for size in sizes] == [1000, 1010]
     assert [size.memory_bytes for size in sizes] == [1000 * 40, 1010 * 40]  # text is taken for 24 bytes
     assert 0 < sizes[0].file_bytes < sizes[1].file_bytes
+
+
+def test_where_another_writer_left_out_statistics_rows_are_counted_in_the_files(catalog, rows):
+    catalog.write("main.a.t", rows)
+    ref = catalog.write("main.a.t", rows.slice(0, 10))
+    last = max(Path(ref.location).glob("_delta_log/*.json"))
+    actions = [json.loads(line) for line in last.read_text().splitlines()]
+    for action in actions:
+        action.get("add", {}).pop("stats", None)
+    last.write_text("\n".join(map(json.dumps, actions)))
+    assert catalog.size(ref).rows == 1010
 
 
 @pytest.mark.parametrize("by", [("k",), ("d",), ("k", "d")])
