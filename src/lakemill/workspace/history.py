@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime
+from statistics import median
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from lakemill.core.planning import Candidate, Facts, Interval, Parts, Source
 from lakemill.core.records import record, utc_now
 from lakemill.metadata import Database
 from lakemill.metadata.schema import past_work
+from lakemill.planner.correct import correction
 from lakemill.planner.wording import in_seconds
 
 LEARNT_FROM: Final = 20  # of a kind, in a lane
@@ -131,6 +133,30 @@ def surprise(past: Past) -> str:
     )
 
 
+@record
+class Track:
+    """How predictions of one kind of work in one lane came out.
+
+    Parameters
+    ----------
+    runs
+        With a prediction that rests on more than assumptions.
+    median_error
+        Of the predictions, as a share of what was measured; above 0 where they were too high.
+    inside
+        Share of the runs inside their interval.
+    correction
+        Factor by which the next prediction is corrected.
+    """
+
+    kind: str
+    lane: str
+    runs: int
+    median_error: float
+    inside: float
+    correction: float
+
+
 class History:
     """Work done in one workspace.
 
@@ -162,14 +188,39 @@ class History:
 
         Predictions that rest on assumptions teach nothing about the arithmetic, and are left out.
         """
-        of_kind = sa.select(past_work).where(past_work.c.kind == kind, past_work.c.lane == lane)
-        judged = of_kind.where(past_work.c.prediction["basis"].as_string() != "assumed")
-        found = self._found(judged.order_by(past_work.c.id.desc()).limit(LEARNT_FROM))
+        found = self._found(_judged(kind, lane).limit(LEARNT_FROM))
         return tuple(past.seconds * one.correction / one.seconds.value for past in found if (one := past.predicted))
+
+    def tracks(self) -> tuple[Track, ...]:
+        """Return how predictions came out, for each kind of work and lane."""
+        columns = (past_work.c.kind, past_work.c.lane)
+        with self._database.reading() as connection:
+            pairs = connection.execute(sa.select(*columns).distinct().order_by(*columns)).all()
+        return tuple(track for kind, lane in pairs if (track := self._track(kind, lane)))
+
+    def _track(self, kind: str, lane: str) -> Track | None:
+        judged = self._found(_judged(kind, lane))
+        if not judged:
+            return None
+        return Track(
+            kind=kind,
+            lane=lane,
+            runs=len(judged),
+            median_error=median(past.error or 0.0 for past in judged),
+            inside=sum(past.inside for past in judged) / len(judged),
+            correction=correction(self.ratios(kind, lane)),
+        )
 
     def _found(self, wanted: sa.Select[Any]) -> tuple[Past, ...]:
         with self._database.reading() as connection:
             return tuple(_past(row) for row in connection.execute(wanted).mappings())
+
+
+def _judged(kind: str, lane: str) -> sa.Select[Any]:
+    """Return the query for work whose prediction rests on more than assumptions, the newest first."""
+    of_kind = sa.select(past_work).where(past_work.c.kind == kind, past_work.c.lane == lane)
+    judged = of_kind.where(past_work.c.prediction["basis"].as_string() != "assumed")
+    return judged.order_by(past_work.c.id.desc())
 
 
 def _row(past: Past) -> dict[str, Any]:

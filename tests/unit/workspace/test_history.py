@@ -49,6 +49,16 @@ def test_a_tenth_lies_outside_and_only_what_is_far_is_a_surprise(history, second
     assert (past.inside, past.surprising) == (inside, surprising)
 
 
+def test_predictions_have_a_track_by_kind_and_lane(history):
+    for seconds in (8.0, 10.0, 20.0):
+        history.add(**WORK, lane="local", seconds=seconds, predicted=predicted(10.0))
+    history.add(**WORK, lane="ray", seconds=9.0, predicted=predicted(10.0, basis="assumed"))
+    (track,) = history.tracks()
+    assert (track.kind, track.lane, track.runs) == ("ManyFits", "local", 3)
+    assert (track.median_error, track.inside) == pytest.approx((0.0, 2 / 3))
+    assert track.correction == pytest.approx((0.8 * 1.0 * 2.0) ** (1 / 4))
+
+
 def test_what_was_only_assumed_surprises_nobody(history):
     past = history.add(**WORK, lane="local", seconds=99.0, predicted=predicted(10.0, basis="assumed"))
     assert (past.inside, past.surprising) == (False, False)

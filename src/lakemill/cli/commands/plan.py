@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from rich.table import Table
+
     from lakemill.core.planning import Aim, Candidate, Interval, Plan
     from lakemill.projects.planning import JobOutlook
     from lakemill.projects.project import Project
-    from lakemill.workspace.history import Past
+    from lakemill.workspace.history import Past, Track
     from lakemill.workspace.planning import Planned
 
 MOST_SHOWN: Final = 8
@@ -246,15 +248,28 @@ def _history(project: Project, *, as_json: bool) -> None:
     from lakemill.workspace.history import History
 
     with open_workspace(project.path, target=project.target) as workspace:
-        past = History(workspace.database).newest()
+        history = History(workspace.database)
+        past, tracks = history.newest(), history.tracks()
     if as_json:
-        print_json({"history": past})
+        print_json({"history": past, "tracks": tracks})
         return
     numbers = ("items", "workers", "predicted", "measured", "error")
     rows = table("work", "lane", *numbers, "when", right=numbers)
     for one in past:
         rows.add_row(one.work, one.lane, f"{one.items:,}", str(one.workers), *_compared(one), ago(one.at))
     show(rows if past else "no work is remembered yet: a training is (`lakemill run JOB`)")
+    if tracks:
+        show(_tracks(tracks))
+
+
+def _tracks(tracks: Iterable[Track]) -> Table:
+    """Return the errors by kind of work and lane."""
+    numbers = ("runs", "median error", "inside", "next corrected by")
+    rows = table("kind of work", "lane", *numbers, right=numbers)
+    for one in tracks:
+        shares = (f"{one.median_error:+.0%}", f"{one.inside:.0%}", f"{one.correction:.2f}")
+        rows.add_row(one.kind, one.lane, str(one.runs), *shares)
+    return rows
 
 
 def _compared(one: Past) -> tuple[str, str, str]:
