@@ -92,12 +92,12 @@ class Measured:
 
 
 class Bench:
-    """One folder with the workspace of all jobs.
+    """A workspace in which jobs are learnt and planned, and one in which they are judged, so that no judge teaches.
 
     Parameters
     ----------
     folder
-        Where it is.
+        Where both are.
     hardware
         What the machine was found to be.
     lanes
@@ -105,45 +105,48 @@ class Bench:
     """
 
     def __init__(self, folder: Path, hardware: Hardware, lanes: dict[str, tuple[Lane, ...]]) -> None:
-        self.folder = folder
+        self.school, self.court = folder / "school", folder / "court"
         self.lanes = lanes
         self.home = Lane("local", hardware.node.cores)
-        with opened(folder, self.home, "tasks") as workspace:
-            keep(hardware, state_of(workspace))
+        for each in (self.school, self.court):
+            with opened(each, self.home, "tasks") as workspace:
+                keep(hardware, state_of(workspace))
 
     def teach(self, job: Job) -> None:
         """Do a job that is not judged in every lane: what is predicted of it has its errors to learn from."""
-        self._fill(job, 1.0, seed=0)
+        self._fill(job, 1.0, seed=0, folder=self.school)
         for lane in (self.home, *self.lanes[job.role]):
-            self.done(job, lane)
+            self._done(job, lane, folder=self.school)
 
     def probed(self, job: Job) -> Planned:
         """Plan a job that never ran from pieces that are tried."""
-        self._fill(job, 1.0, seed=1)
-        made: Planned = in_a_process(_probe, (job, self.folder, self.home))
+        self._fill(job, 1.0, seed=1, folder=self.court)
+        made: Planned = in_a_process(_probe, (job, self.court, self.home))
         return made
 
     def planned(self, job: Job) -> Plan:
         """Do an eighth of other data, then plan the whole."""
-        self._fill(job, LEARNT, seed=2)
-        self.done(job, self.home)
-        self._fill(job, 1.0, seed=1)
-        with opened(self.folder, self.home, job.role) as workspace:
+        self._fill(job, LEARNT, seed=2, folder=self.school)
+        self._done(job, self.home, folder=self.school)
+        self._fill(job, 1.0, seed=1, folder=self.school)
+        with opened(self.school, self.home, job.role) as workspace:
             return plan(workspace, job.target).plan
 
-    def done(self, job: Job, lane: Lane) -> Past:
-        """Do a job in a process of its own; return what it took."""
-        past: Past = in_a_process(_carry_out, (job, self.folder, lane))
-        return past
-
-    def judged(self, job: Job, made: Plan) -> Iterator[Measured]:
-        """Do a job in every lane, beside what was predicted."""
+    def judged(self, job: Job) -> Iterator[Measured]:
+        """Plan a job, and do it in every lane."""
+        made = self.planned(job)
+        self._fill(job, 1.0, seed=1, folder=self.court)
         for lane in self.lanes[job.role]:
             predicted = next(one for one in made.candidates if (one.lane, one.workers) == (lane.kind, lane.workers))
-            yield Measured(job, lane, predicted, predicted == made.choice, self.done(job, lane))
+            yield Measured(job, lane, predicted, predicted == made.choice, self._done(job, lane, folder=self.court))
 
-    def _fill(self, job: Job, share: float, *, seed: int) -> None:
-        with opened(self.folder, self.home, job.role) as workspace:
+    def _done(self, job: Job, lane: Lane, *, folder: Path) -> Past:
+        """Do a job in a process of its own; return what it took."""
+        past: Past = in_a_process(_carry_out, (job, folder, lane))
+        return past
+
+    def _fill(self, job: Job, share: float, *, seed: int, folder: Path) -> None:
+        with opened(folder, self.home, job.role) as workspace:
             job.fill(workspace, share, seed=seed)
 
 

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.planner [--lanes local,ray,spark] [--quick]``. The machine is measured first. A few small jobs that are
 not judged are done in every lane, so that corrections have something to rest on. Of each training with fits enough,
-some are tried. Each judged job learns from an eighth of other data on all cores; when all are planned, each is done in
-every lane, in a process of its own, engine's start included.
+some are tried. Each judged job learns from an eighth of other data on all cores, is planned, and is done in every lane, in a
+process of its own, engine's start included; what is judged is kept where no plan sees it.
 """
 
 from __future__ import annotations
@@ -39,17 +39,16 @@ def lanes_of(kinds: Sequence[str], cores: int) -> dict[str, tuple[Lane, ...]]:
 
 
 def run(bench: Bench, taught: Sequence[Job], judged: Sequence[Job]) -> Iterator[dict[str, Any]]:
-    """Teach, try, plan, and only then do what is judged; return the figures."""
+    """Teach and try, then plan and do what is judged; return the figures."""
     for job in taught:
         print(f"teaching with {job}", flush=True)
         bench.teach(job)
     tried: dict[Job, Planned] = {
         job: bench.probed(job) for job in judged if isinstance(job, Fits) and job.fits * job.rounds >= WORTH_TRYING
     }
-    plans = {job: bench.planned(job) for job in judged}
     found: list[Measured] = []
-    for job, made in plans.items():
-        for one in bench.judged(job, made):
+    for job in judged:
+        for one in bench.judged(job):
             found.append(one)
             print(one.told, flush=True)
     yield from figures(found, bench)
