@@ -7,7 +7,7 @@ BIN := .venv/bin
 
 demo: .venv/engine-$(ENGINE)
 	test -f demo/lakemill.yml || $(BIN)/lakemill init demo --template demand
-	cd demo && ../$(BIN)/lakemill run demand --engine $(ENGINE)
+	cd demo && ../$(BIN)/lakemill run demand $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE))
 
 test: .venv/dev
 	$(BIN)/ruff check
