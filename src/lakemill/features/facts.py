@@ -83,7 +83,7 @@ def remember(
 
 def last_run(workspace: Workspace, training_set: TrainingSet) -> Past | None:
     """Return what this training set took the last time it was written, None if it never was."""
-    return next(iter(History(workspace.database).newest(work_of(training_set), limit=1)), None)
+    return History(workspace.database).last(work_of(training_set))
 
 
 def work_of(training_set: TrainingSet) -> str:

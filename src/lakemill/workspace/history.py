@@ -183,6 +183,10 @@ class History:
             wanted = wanted.where(past_work.c.work == work)
         return self._found(wanted)
 
+    def last(self, work: str) -> Past | None:
+        """Return what the work of a name took the last time, None if it was never done."""
+        return next(iter(self.newest(work, limit=1)), None)
+
     def ratios(self, kind: str, lane: str) -> tuple[float, ...]:
         """Return measured over predicted seconds of the last work of a kind in a lane, corrections taken out.
 

@@ -151,7 +151,10 @@ def _spec(choice: Candidate) -> ClusterSpec:
 
 
 def _decided(workspace: Workspace, target: Any, facts: Facts) -> Planned:
-    low, high = (_on_this_machine(workspace, _at(facts, bound)) for bound in ("low", "high"))
+    high = _on_this_machine(workspace, _at(facts, "high"))
+    if not facts.assumed:
+        return high
+    low = _on_this_machine(workspace, _at(facts, "low"))
     if not (low.plan.choice and high.plan.choice) or low.plan.choice.design == high.plan.choice.design:
         return high
     with suppress(UnsupportedError):

@@ -103,7 +103,7 @@ def remember(session: Session, *, seconds: float, expected: Prediction | None) -
 
 def last_run(workspace: Workspace, target: ManyTraining) -> Past | None:
     """Return what this training took the last time, None if it never ran."""
-    return next(iter(History(workspace.database).newest(work_of(target), limit=1)), None)
+    return History(workspace.database).last(work_of(target))
 
 
 def work_of(target: ManyTraining) -> str:
